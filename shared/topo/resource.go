@@ -59,3 +59,30 @@ type Event struct {
 	First     int64 // Unix seconds, by the cluster's clock
 	Last      int64
 }
+
+// KindReport says how a kind of a cluster is watched, or why it isn't.
+type KindReport struct {
+	GroupKind
+	Version    string // the served version in use
+	Plural     string // as in URLs
+	Namespaced bool
+	Observed   bool
+	Reason     string // why not, when not Observed
+}
+
+// Delta is rows as they are now, and keys of rows that are gone: what travels and what a store applies. Writing a row that is there
+// already, or removing one that isn't, changes nothing.
+type Delta struct {
+	Nodes         []Node
+	Edges         []Edge
+	Manifests     []Manifest
+	Events        []Event
+	GoneNodes     []ID
+	GoneEdges     []EdgeID
+	GoneManifests []ID
+}
+
+// Len is the number of rows and keys.
+func (d *Delta) Len() int {
+	return len(d.Nodes) + len(d.Edges) + len(d.Manifests) + len(d.Events) + len(d.GoneNodes) + len(d.GoneEdges) + len(d.GoneManifests)
+}

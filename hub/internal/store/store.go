@@ -164,23 +164,16 @@ type Sessions interface {
 	CloseSession(ctx context.Context, at Scope, epoch int64, lastHeard time.Time) error
 	// ExpireSessions does the same for every live cluster not heard of since, and gives their number: what a hub that died left behind.
 	ExpireSessions(ctx context.Context, before time.Time) (int, error)
+	// PutKinds replaces what is known of how the cluster's kinds are watched.
+	PutKinds(ctx context.Context, at Scope, epoch int64, kinds []topo.KindReport) error
+	// Kinds gives it back, by group and kind.
+	Kinds(ctx context.Context, at Scope) ([]topo.KindReport, error)
+	// EventsThrough gives the Unix second of the newest event kept of the cluster; 0 when there is none.
+	EventsThrough(ctx context.Context, at Scope) (int64, error)
 }
 
-// Delta is rows to write and keys of rows to remove. Removing what isn't there is no error, nor is writing what is there already.
-type Delta struct {
-	Nodes         []topo.Node
-	Edges         []topo.Edge
-	Manifests     []topo.Manifest
-	Events        []topo.Event
-	GoneNodes     []topo.ID
-	GoneEdges     []topo.EdgeID
-	GoneManifests []topo.ID
-}
-
-// Len is the number of rows and keys.
-func (d *Delta) Len() int {
-	return len(d.Nodes) + len(d.Edges) + len(d.Manifests) + len(d.Events) + len(d.GoneNodes) + len(d.GoneEdges) + len(d.GoneManifests)
-}
+// Delta is what a batch writes and removes.
+type Delta = topo.Delta
 
 // Batch is a delta of one session, with the place it has in its order.
 type Batch struct {
