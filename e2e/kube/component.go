@@ -1,0 +1,175 @@
+package kube
+
+import (
+	_ "embed"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// component is one program of the control plane: how it is called and how it is told what to do.
+type component struct {
+	name string
+	bin  func(*Bin) *string
+	args func(*Cluster) ([]string, error)
+}
+
+var (
+	etcd              = component{"etcd", func(b *Bin) *string { return &b.Etcd }, (*Cluster).etcdArgs}
+	apiServer         = component{"kube-apiserver", func(b *Bin) *string { return &b.APIServer }, (*Cluster).apiServerArgs}
+	controllerManager = component{"kube-controller-manager", func(b *Bin) *string { return &b.ControllerManager }, (*Cluster).controllerManagerArgs}
+	scheduler         = component{"kube-scheduler", func(b *Bin) *string { return &b.Scheduler }, (*Cluster).schedulerArgs}
+	kwok              = component{"kwok", func(b *Bin) *string { return &b.Kwok }, (*Cluster).kwokArgs}
+)
+
+// rank orders components by who needs whom; a restarted API server takes its old place.
+func rank(name string) int {
+	return slices.Index([]string{etcd.name, apiServer.name, controllerManager.name, scheduler.name, kwok.name}, name)
+}
+
+// etcd is reached over a Unix socket in a directory that only the owner may enter: no port, no certificates.
+func (c *Cluster) etcdSocket() string { return "unix://" + c.path("etcd.sock") }
+
+func (c *Cluster) etcdArgs() ([]string, error) {
+	peer := "unix://" + c.path("peer.sock")
+	return []string{
+		"--name=" + c.opts.Name,
+		"--data-dir=" + c.path("etcd"),
+		"--listen-client-urls=" + c.etcdSocket(),
+		"--advertise-client-urls=" + c.etcdSocket(),
+		"--listen-peer-urls=" + peer,
+		"--initial-advertise-peer-urls=" + peer,
+		"--initial-cluster=" + c.opts.Name + "=" + peer,
+		"--unsafe-no-fsync", // the data needn't survive a crash of the machine
+		"--log-level=warn",
+	}, nil
+}
+
+const (
+	serviceCIDR = "10.96.0.0/16"
+	// advertised is an address of the documentation range: the endpoints of the kubernetes Service must not be
+	// a loopback address, and no Pod runs that could dial them.
+	advertised = "192.0.2.1"
+)
+
+func (c *Cluster) apiServerArgs() ([]string, error) {
+	return []string{
+		"--etcd-servers=" + c.etcdSocket(),
+		"--bind-address=127.0.0.1",
+		"--secure-port=" + strconv.Itoa(c.port),
+		"--permit-port-sharing", // with the socket that holds the port
+		"--advertise-address=" + advertised,
+		"--tls-cert-file=" + c.pki.file("apiserver.crt"),
+		"--tls-private-key-file=" + c.pki.file("apiserver.key"),
+		"--client-ca-file=" + c.pki.file("ca.crt"),
+		"--authorization-mode=Node,RBAC",
+		"--service-cluster-ip-range=" + serviceCIDR,
+		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+		"--service-account-key-file=" + c.pki.file("sa.key"),
+		"--service-account-signing-key-file=" + c.pki.file("sa.key"),
+		// The simulated kubelets listen where ExternalIP says; a real one would be found by its InternalIP.
+		"--kubelet-preferred-address-types=ExternalIP,InternalIP",
+		"--profiling=false",
+	}, nil
+}
+
+func (c *Cluster) controllerManagerArgs() ([]string, error) {
+	return []string{
+		"--kubeconfig=" + c.path("controller-manager.kubeconfig"),
+		"--secure-port=0",
+		"--leader-elect=false",
+		"--use-service-account-credentials", // each controller acts, and is named in managedFields, as itself
+		"--service-account-private-key-file=" + c.pki.file("sa.key"),
+		"--root-ca-file=" + c.pki.file("ca.crt"),
+		"--cluster-signing-cert-file=" + c.pki.file("ca.crt"),
+		"--cluster-signing-key-file=" + c.pki.file("ca.key"),
+		"--kube-api-qps=500",
+		"--kube-api-burst=1000",
+		"--profiling=false",
+	}, nil
+}
+
+func (c *Cluster) schedulerArgs() ([]string, error) {
+	return []string{
+		"--kubeconfig=" + c.path("scheduler.kubeconfig"),
+		"--secure-port=0",
+		"--leader-elect=false",
+		"--kube-api-qps=500",
+		"--kube-api-burst=1000",
+		"--profiling=false",
+	}, nil
+}
+
+func (c *Cluster) kwokArgs() ([]string, error) {
+	log, cfg := c.path("pod.log"), c.path("kwok.yaml")
+	if err := os.WriteFile(log, []byte(podLog), 0o600); err != nil {
+		return nil, fmt.Errorf("write the log of the simulated containers: %w", err)
+	}
+	if err := os.WriteFile(cfg, []byte(strings.ReplaceAll(kwokConfig, "POD_LOG", log)), 0o600); err != nil {
+		return nil, fmt.Errorf("write the configuration of kwok: %w", err)
+	}
+	return []string{
+		"--kubeconfig=" + c.path("kwok.kubeconfig"),
+		"--config=" + cfg,
+		"--manage-nodes-with-annotation-selector=" + nodeAnnotation + "=" + nodeAnnotationValue,
+		"--node-lease-duration-seconds=40",
+		"--server-address=127.0.0.1:" + strconv.Itoa(c.kubelet),
+		"--node-port=" + strconv.Itoa(c.kubelet),
+		"--node-ip=127.0.0.1",
+		"--tls-cert-file=" + c.pki.file("kubelet.crt"),
+		"--tls-private-key-file=" + c.pki.file("kubelet.key"),
+	}, nil
+}
+
+//go:embed kwok.yaml
+var kwokConfig string
+
+const podLog = "This container is simulated: it is Running for Kubernetes, and no process is behind it.\n"
+
+// writeCredentials makes the servers' certificates and one kubeconfig for each client.
+func (c *Cluster) writeCredentials() error {
+	var err error
+	if c.kubelet, err = freePort(); err != nil {
+		return err
+	}
+	if err := c.pki.serving("apiserver", "127.0.0.1", "10.96.0.1", advertised, "localhost", "kubernetes",
+		"kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"); err != nil {
+		return err
+	}
+	if err := c.pki.serving("kubelet", "127.0.0.1", "localhost"); err != nil {
+		return err
+	}
+	if err := c.pki.signingKey("sa.key"); err != nil {
+		return err
+	}
+	for _, u := range []struct{ file, user, group string }{
+		{"controller-manager.kubeconfig", "system:kube-controller-manager", ""},
+		{"scheduler.kubeconfig", "system:kube-scheduler", ""},
+		{"kwok.kubeconfig", "kwok", "system:masters"},
+		{"kubeconfig", "admin", "system:masters"},
+	} {
+		if c.kubeconfig, err = c.writeKubeconfig(u.file, u.user, u.group); err != nil {
+			return err
+		}
+	}
+	return nil // the last one, the admin's, is the cluster's
+}
+
+func (c *Cluster) writeKubeconfig(file, user, group string) ([]byte, error) {
+	cert, key, err := c.pki.client(user, group)
+	if err != nil {
+		return nil, err
+	}
+	data, err := kubeconfig(c.opts.Name, c.URL, c.pki.caPEM, user, clientcmdapi.AuthInfo{ClientCertificateData: cert, ClientKeyData: key})
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(c.path(file), data, 0o600); err != nil {
+		return nil, fmt.Errorf("write %s: %w", file, err)
+	}
+	return data, nil
+}
