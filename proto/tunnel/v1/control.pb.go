@@ -137,6 +137,170 @@ func (x *PingReply) GetEdges() int64 {
 	return 0
 }
 
+// ResyncRequest says why a comparison is wanted.
+type ResyncRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResyncRequest) Reset() {
+	*x = ResyncRequest{}
+	mi := &file_tunnel_v1_control_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResyncRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResyncRequest) ProtoMessage() {}
+
+func (x *ResyncRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tunnel_v1_control_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResyncRequest.ProtoReflect.Descriptor instead.
+func (*ResyncRequest) Descriptor() ([]byte, []int) {
+	return file_tunnel_v1_control_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ResyncRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ResyncReply says that the agent has taken note.
+type ResyncReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResyncReply) Reset() {
+	*x = ResyncReply{}
+	mi := &file_tunnel_v1_control_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResyncReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResyncReply) ProtoMessage() {}
+
+func (x *ResyncReply) ProtoReflect() protoreflect.Message {
+	mi := &file_tunnel_v1_control_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResyncReply.ProtoReflect.Descriptor instead.
+func (*ResyncReply) Descriptor() ([]byte, []int) {
+	return file_tunnel_v1_control_proto_rawDescGZIP(), []int{3}
+}
+
+// DrainRequest says how long the hub goes on serving this session. 0 is not at all.
+type DrainRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WithinSeconds int64                  `protobuf:"varint,1,opt,name=within_seconds,json=withinSeconds,proto3" json:"within_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainRequest) Reset() {
+	*x = DrainRequest{}
+	mi := &file_tunnel_v1_control_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainRequest) ProtoMessage() {}
+
+func (x *DrainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tunnel_v1_control_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
+func (*DrainRequest) Descriptor() ([]byte, []int) {
+	return file_tunnel_v1_control_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *DrainRequest) GetWithinSeconds() int64 {
+	if x != nil {
+		return x.WithinSeconds
+	}
+	return 0
+}
+
+// DrainReply says that the agent has taken note.
+type DrainReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainReply) Reset() {
+	*x = DrainReply{}
+	mi := &file_tunnel_v1_control_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainReply) ProtoMessage() {}
+
+func (x *DrainReply) ProtoReflect() protoreflect.Message {
+	mi := &file_tunnel_v1_control_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainReply.ProtoReflect.Descriptor instead.
+func (*DrainReply) Descriptor() ([]byte, []int) {
+	return file_tunnel_v1_control_proto_rawDescGZIP(), []int{5}
+}
+
 var File_tunnel_v1_control_proto protoreflect.FileDescriptor
 
 const file_tunnel_v1_control_proto_rawDesc = "" +
@@ -148,9 +312,18 @@ const file_tunnel_v1_control_proto_rawDesc = "" +
 	"\ragent_version\x18\x02 \x01(\tR\fagentVersion\x12-\n" +
 	"\x12kubernetes_version\x18\x03 \x01(\tR\x11kubernetesVersion\x12\x14\n" +
 	"\x05nodes\x18\x04 \x01(\x03R\x05nodes\x12\x14\n" +
-	"\x05edges\x18\x05 \x01(\x03R\x05edges2U\n" +
+	"\x05edges\x18\x05 \x01(\x03R\x05edges\"'\n" +
+	"\rResyncRequest\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\r\n" +
+	"\vResyncReply\"5\n" +
+	"\fDrainRequest\x12%\n" +
+	"\x0ewithin_seconds\x18\x01 \x01(\x03R\rwithinSeconds\"\f\n" +
+	"\n" +
+	"DrainReply2\xf6\x01\n" +
 	"\aControl\x12J\n" +
-	"\x04Ping\x12!.kubilitics.tunnel.v1.PingRequest\x1a\x1f.kubilitics.tunnel.v1.PingReplyB;Z9github.com/kubilitics/kubilitics/proto/tunnel/v1;tunnelv1b\x06proto3"
+	"\x04Ping\x12!.kubilitics.tunnel.v1.PingRequest\x1a\x1f.kubilitics.tunnel.v1.PingReply\x12P\n" +
+	"\x06Resync\x12#.kubilitics.tunnel.v1.ResyncRequest\x1a!.kubilitics.tunnel.v1.ResyncReply\x12M\n" +
+	"\x05Drain\x12\".kubilitics.tunnel.v1.DrainRequest\x1a .kubilitics.tunnel.v1.DrainReplyB;Z9github.com/kubilitics/kubilitics/proto/tunnel/v1;tunnelv1b\x06proto3"
 
 var (
 	file_tunnel_v1_control_proto_rawDescOnce sync.Once
@@ -164,16 +337,24 @@ func file_tunnel_v1_control_proto_rawDescGZIP() []byte {
 	return file_tunnel_v1_control_proto_rawDescData
 }
 
-var file_tunnel_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_tunnel_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_tunnel_v1_control_proto_goTypes = []any{
-	(*PingRequest)(nil), // 0: kubilitics.tunnel.v1.PingRequest
-	(*PingReply)(nil),   // 1: kubilitics.tunnel.v1.PingReply
+	(*PingRequest)(nil),   // 0: kubilitics.tunnel.v1.PingRequest
+	(*PingReply)(nil),     // 1: kubilitics.tunnel.v1.PingReply
+	(*ResyncRequest)(nil), // 2: kubilitics.tunnel.v1.ResyncRequest
+	(*ResyncReply)(nil),   // 3: kubilitics.tunnel.v1.ResyncReply
+	(*DrainRequest)(nil),  // 4: kubilitics.tunnel.v1.DrainRequest
+	(*DrainReply)(nil),    // 5: kubilitics.tunnel.v1.DrainReply
 }
 var file_tunnel_v1_control_proto_depIdxs = []int32{
 	0, // 0: kubilitics.tunnel.v1.Control.Ping:input_type -> kubilitics.tunnel.v1.PingRequest
-	1, // 1: kubilitics.tunnel.v1.Control.Ping:output_type -> kubilitics.tunnel.v1.PingReply
-	1, // [1:2] is the sub-list for method output_type
-	0, // [0:1] is the sub-list for method input_type
+	2, // 1: kubilitics.tunnel.v1.Control.Resync:input_type -> kubilitics.tunnel.v1.ResyncRequest
+	4, // 2: kubilitics.tunnel.v1.Control.Drain:input_type -> kubilitics.tunnel.v1.DrainRequest
+	1, // 3: kubilitics.tunnel.v1.Control.Ping:output_type -> kubilitics.tunnel.v1.PingReply
+	3, // 4: kubilitics.tunnel.v1.Control.Resync:output_type -> kubilitics.tunnel.v1.ResyncReply
+	5, // 5: kubilitics.tunnel.v1.Control.Drain:output_type -> kubilitics.tunnel.v1.DrainReply
+	3, // [3:6] is the sub-list for method output_type
+	0, // [0:3] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
@@ -190,7 +371,7 @@ func file_tunnel_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tunnel_v1_control_proto_rawDesc), len(file_tunnel_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

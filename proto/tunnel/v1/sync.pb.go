@@ -275,8 +275,6 @@ type HubFrame struct {
 	//	*HubFrame_UnequalGroups
 	//	*HubFrame_UnequalBuckets
 	//	*HubFrame_Ack
-	//	*HubFrame_Resync
-	//	*HubFrame_Drain
 	Frame         isHubFrame_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -355,24 +353,6 @@ func (x *HubFrame) GetAck() *Ack {
 	return nil
 }
 
-func (x *HubFrame) GetResync() *Resync {
-	if x != nil {
-		if x, ok := x.Frame.(*HubFrame_Resync); ok {
-			return x.Resync
-		}
-	}
-	return nil
-}
-
-func (x *HubFrame) GetDrain() *Drain {
-	if x != nil {
-		if x, ok := x.Frame.(*HubFrame_Drain); ok {
-			return x.Drain
-		}
-	}
-	return nil
-}
-
 type isHubFrame_Frame interface {
 	isHubFrame_Frame()
 }
@@ -393,14 +373,6 @@ type HubFrame_Ack struct {
 	Ack *Ack `protobuf:"bytes,4,opt,name=ack,proto3,oneof"`
 }
 
-type HubFrame_Resync struct {
-	Resync *Resync `protobuf:"bytes,5,opt,name=resync,proto3,oneof"`
-}
-
-type HubFrame_Drain struct {
-	Drain *Drain `protobuf:"bytes,6,opt,name=drain,proto3,oneof"`
-}
-
 func (*HubFrame_Welcome) isHubFrame_Frame() {}
 
 func (*HubFrame_UnequalGroups) isHubFrame_Frame() {}
@@ -408,10 +380,6 @@ func (*HubFrame_UnequalGroups) isHubFrame_Frame() {}
 func (*HubFrame_UnequalBuckets) isHubFrame_Frame() {}
 
 func (*HubFrame_Ack) isHubFrame_Frame() {}
-
-func (*HubFrame_Resync) isHubFrame_Frame() {}
-
-func (*HubFrame_Drain) isHubFrame_Frame() {}
 
 // Hello opens a session.
 type Hello struct {
@@ -1172,96 +1140,6 @@ func (x *Ack) GetCredit() int64 {
 	return 0
 }
 
-// Resync asks the agent to compare digests now.
-type Resync struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Resync) Reset() {
-	*x = Resync{}
-	mi := &file_tunnel_v1_sync_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Resync) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Resync) ProtoMessage() {}
-
-func (x *Resync) ProtoReflect() protoreflect.Message {
-	mi := &file_tunnel_v1_sync_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Resync.ProtoReflect.Descriptor instead.
-func (*Resync) Descriptor() ([]byte, []int) {
-	return file_tunnel_v1_sync_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *Resync) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-// Drain asks the agent to open a new session elsewhere before this one is cut.
-type Drain struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	WithinSeconds int64                  `protobuf:"varint,1,opt,name=within_seconds,json=withinSeconds,proto3" json:"within_seconds,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Drain) Reset() {
-	*x = Drain{}
-	mi := &file_tunnel_v1_sync_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Drain) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Drain) ProtoMessage() {}
-
-func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_tunnel_v1_sync_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Drain.ProtoReflect.Descriptor instead.
-func (*Drain) Descriptor() ([]byte, []int) {
-	return file_tunnel_v1_sync_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *Drain) GetWithinSeconds() int64 {
-	if x != nil {
-		return x.WithinSeconds
-	}
-	return 0
-}
-
 // Kinds reports what is watched and what is not.
 type Kinds struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1272,7 +1150,7 @@ type Kinds struct {
 
 func (x *Kinds) Reset() {
 	*x = Kinds{}
-	mi := &file_tunnel_v1_sync_proto_msgTypes[16]
+	mi := &file_tunnel_v1_sync_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1162,7 @@ func (x *Kinds) String() string {
 func (*Kinds) ProtoMessage() {}
 
 func (x *Kinds) ProtoReflect() protoreflect.Message {
-	mi := &file_tunnel_v1_sync_proto_msgTypes[16]
+	mi := &file_tunnel_v1_sync_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1175,7 @@ func (x *Kinds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Kinds.ProtoReflect.Descriptor instead.
 func (*Kinds) Descriptor() ([]byte, []int) {
-	return file_tunnel_v1_sync_proto_rawDescGZIP(), []int{16}
+	return file_tunnel_v1_sync_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Kinds) GetKinds() []*Kind {
@@ -1323,7 +1201,7 @@ type Kind struct {
 
 func (x *Kind) Reset() {
 	*x = Kind{}
-	mi := &file_tunnel_v1_sync_proto_msgTypes[17]
+	mi := &file_tunnel_v1_sync_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1335,7 +1213,7 @@ func (x *Kind) String() string {
 func (*Kind) ProtoMessage() {}
 
 func (x *Kind) ProtoReflect() protoreflect.Message {
-	mi := &file_tunnel_v1_sync_proto_msgTypes[17]
+	mi := &file_tunnel_v1_sync_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1348,7 +1226,7 @@ func (x *Kind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Kind.ProtoReflect.Descriptor instead.
 func (*Kind) Descriptor() ([]byte, []int) {
-	return file_tunnel_v1_sync_proto_rawDescGZIP(), []int{17}
+	return file_tunnel_v1_sync_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Kind) GetGroup() string {
@@ -1410,7 +1288,7 @@ type RenewRequest struct {
 
 func (x *RenewRequest) Reset() {
 	*x = RenewRequest{}
-	mi := &file_tunnel_v1_sync_proto_msgTypes[18]
+	mi := &file_tunnel_v1_sync_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1422,7 +1300,7 @@ func (x *RenewRequest) String() string {
 func (*RenewRequest) ProtoMessage() {}
 
 func (x *RenewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tunnel_v1_sync_proto_msgTypes[18]
+	mi := &file_tunnel_v1_sync_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1435,7 +1313,7 @@ func (x *RenewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewRequest.ProtoReflect.Descriptor instead.
 func (*RenewRequest) Descriptor() ([]byte, []int) {
-	return file_tunnel_v1_sync_proto_rawDescGZIP(), []int{18}
+	return file_tunnel_v1_sync_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RenewRequest) GetCsr() []byte {
@@ -1456,7 +1334,7 @@ type RenewReply struct {
 
 func (x *RenewReply) Reset() {
 	*x = RenewReply{}
-	mi := &file_tunnel_v1_sync_proto_msgTypes[19]
+	mi := &file_tunnel_v1_sync_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1468,7 +1346,7 @@ func (x *RenewReply) String() string {
 func (*RenewReply) ProtoMessage() {}
 
 func (x *RenewReply) ProtoReflect() protoreflect.Message {
-	mi := &file_tunnel_v1_sync_proto_msgTypes[19]
+	mi := &file_tunnel_v1_sync_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1481,7 +1359,7 @@ func (x *RenewReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewReply.ProtoReflect.Descriptor instead.
 func (*RenewReply) Descriptor() ([]byte, []int) {
-	return file_tunnel_v1_sync_proto_rawDescGZIP(), []int{19}
+	return file_tunnel_v1_sync_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RenewReply) GetCertificate() []byte {
@@ -1510,14 +1388,12 @@ const file_tunnel_v1_sync_proto_rawDesc = "" +
 	"\abuckets\x18\x03 \x01(\v2\x1d.kubilitics.tunnel.v1.BucketsH\x00R\abuckets\x123\n" +
 	"\x05delta\x18\x04 \x01(\v2\x1b.kubilitics.tunnel.v1.DeltaH\x00R\x05delta\x123\n" +
 	"\x05kinds\x18\x05 \x01(\v2\x1b.kubilitics.tunnel.v1.KindsH\x00R\x05kindsB\a\n" +
-	"\x05frame\"\x89\x03\n" +
+	"\x05frame\"\x9c\x02\n" +
 	"\bHubFrame\x129\n" +
 	"\awelcome\x18\x01 \x01(\v2\x1d.kubilitics.tunnel.v1.WelcomeH\x00R\awelcome\x12L\n" +
 	"\x0eunequal_groups\x18\x02 \x01(\v2#.kubilitics.tunnel.v1.UnequalGroupsH\x00R\runequalGroups\x12O\n" +
 	"\x0funequal_buckets\x18\x03 \x01(\v2$.kubilitics.tunnel.v1.UnequalBucketsH\x00R\x0eunequalBuckets\x12-\n" +
-	"\x03ack\x18\x04 \x01(\v2\x19.kubilitics.tunnel.v1.AckH\x00R\x03ack\x126\n" +
-	"\x06resync\x18\x05 \x01(\v2\x1c.kubilitics.tunnel.v1.ResyncH\x00R\x06resync\x123\n" +
-	"\x05drain\x18\x06 \x01(\v2\x1b.kubilitics.tunnel.v1.DrainH\x00R\x05drainB\a\n" +
+	"\x03ack\x18\x04 \x01(\v2\x19.kubilitics.tunnel.v1.AckH\x00R\x03ackB\a\n" +
 	"\x05frame\"\xb7\x02\n" +
 	"\x05Hello\x12\x1e\n" +
 	"\n" +
@@ -1574,11 +1450,7 @@ const file_tunnel_v1_sync_proto_rawDesc = "" +
 	"\x03Ack\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x03R\x03seq\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x03R\bposition\x12\x16\n" +
-	"\x06credit\x18\x03 \x01(\x03R\x06credit\" \n" +
-	"\x06Resync\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\".\n" +
-	"\x05Drain\x12%\n" +
-	"\x0ewithin_seconds\x18\x01 \x01(\x03R\rwithinSeconds\"9\n" +
+	"\x06credit\x18\x03 \x01(\x03R\x06credit\"9\n" +
 	"\x05Kinds\x120\n" +
 	"\x05kinds\x18\x01 \x03(\v2\x1a.kubilitics.tunnel.v1.KindR\x05kinds\"\xb6\x01\n" +
 	"\x04Kind\x12\x14\n" +
@@ -1623,7 +1495,7 @@ func file_tunnel_v1_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_tunnel_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_tunnel_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_tunnel_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_tunnel_v1_sync_proto_goTypes = []any{
 	(Share)(0),             // 0: kubilitics.tunnel.v1.Share
 	(Table)(0),             // 1: kubilitics.tunnel.v1.Table
@@ -1641,44 +1513,40 @@ var file_tunnel_v1_sync_proto_goTypes = []any{
 	(*Bucket)(nil),         // 13: kubilitics.tunnel.v1.Bucket
 	(*Delta)(nil),          // 14: kubilitics.tunnel.v1.Delta
 	(*Ack)(nil),            // 15: kubilitics.tunnel.v1.Ack
-	(*Resync)(nil),         // 16: kubilitics.tunnel.v1.Resync
-	(*Drain)(nil),          // 17: kubilitics.tunnel.v1.Drain
-	(*Kinds)(nil),          // 18: kubilitics.tunnel.v1.Kinds
-	(*Kind)(nil),           // 19: kubilitics.tunnel.v1.Kind
-	(*RenewRequest)(nil),   // 20: kubilitics.tunnel.v1.RenewRequest
-	(*RenewReply)(nil),     // 21: kubilitics.tunnel.v1.RenewReply
+	(*Kinds)(nil),          // 16: kubilitics.tunnel.v1.Kinds
+	(*Kind)(nil),           // 17: kubilitics.tunnel.v1.Kind
+	(*RenewRequest)(nil),   // 18: kubilitics.tunnel.v1.RenewRequest
+	(*RenewReply)(nil),     // 19: kubilitics.tunnel.v1.RenewReply
 }
 var file_tunnel_v1_sync_proto_depIdxs = []int32{
 	4,  // 0: kubilitics.tunnel.v1.AgentFrame.hello:type_name -> kubilitics.tunnel.v1.Hello
 	6,  // 1: kubilitics.tunnel.v1.AgentFrame.groups:type_name -> kubilitics.tunnel.v1.Groups
 	10, // 2: kubilitics.tunnel.v1.AgentFrame.buckets:type_name -> kubilitics.tunnel.v1.Buckets
 	14, // 3: kubilitics.tunnel.v1.AgentFrame.delta:type_name -> kubilitics.tunnel.v1.Delta
-	18, // 4: kubilitics.tunnel.v1.AgentFrame.kinds:type_name -> kubilitics.tunnel.v1.Kinds
+	16, // 4: kubilitics.tunnel.v1.AgentFrame.kinds:type_name -> kubilitics.tunnel.v1.Kinds
 	5,  // 5: kubilitics.tunnel.v1.HubFrame.welcome:type_name -> kubilitics.tunnel.v1.Welcome
 	8,  // 6: kubilitics.tunnel.v1.HubFrame.unequal_groups:type_name -> kubilitics.tunnel.v1.UnequalGroups
 	12, // 7: kubilitics.tunnel.v1.HubFrame.unequal_buckets:type_name -> kubilitics.tunnel.v1.UnequalBuckets
 	15, // 8: kubilitics.tunnel.v1.HubFrame.ack:type_name -> kubilitics.tunnel.v1.Ack
-	16, // 9: kubilitics.tunnel.v1.HubFrame.resync:type_name -> kubilitics.tunnel.v1.Resync
-	17, // 10: kubilitics.tunnel.v1.HubFrame.drain:type_name -> kubilitics.tunnel.v1.Drain
-	0,  // 11: kubilitics.tunnel.v1.Hello.share:type_name -> kubilitics.tunnel.v1.Share
-	7,  // 12: kubilitics.tunnel.v1.Groups.tables:type_name -> kubilitics.tunnel.v1.TableSums
-	1,  // 13: kubilitics.tunnel.v1.TableSums.table:type_name -> kubilitics.tunnel.v1.Table
-	9,  // 14: kubilitics.tunnel.v1.UnequalGroups.tables:type_name -> kubilitics.tunnel.v1.TableGroups
-	1,  // 15: kubilitics.tunnel.v1.TableGroups.table:type_name -> kubilitics.tunnel.v1.Table
-	11, // 16: kubilitics.tunnel.v1.Buckets.groups:type_name -> kubilitics.tunnel.v1.GroupSums
-	1,  // 17: kubilitics.tunnel.v1.GroupSums.table:type_name -> kubilitics.tunnel.v1.Table
-	13, // 18: kubilitics.tunnel.v1.UnequalBuckets.buckets:type_name -> kubilitics.tunnel.v1.Bucket
-	1,  // 19: kubilitics.tunnel.v1.Bucket.table:type_name -> kubilitics.tunnel.v1.Table
-	19, // 20: kubilitics.tunnel.v1.Kinds.kinds:type_name -> kubilitics.tunnel.v1.Kind
-	2,  // 21: kubilitics.tunnel.v1.Sync.Session:input_type -> kubilitics.tunnel.v1.AgentFrame
-	20, // 22: kubilitics.tunnel.v1.Sync.Renew:input_type -> kubilitics.tunnel.v1.RenewRequest
-	3,  // 23: kubilitics.tunnel.v1.Sync.Session:output_type -> kubilitics.tunnel.v1.HubFrame
-	21, // 24: kubilitics.tunnel.v1.Sync.Renew:output_type -> kubilitics.tunnel.v1.RenewReply
-	23, // [23:25] is the sub-list for method output_type
-	21, // [21:23] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	0,  // 9: kubilitics.tunnel.v1.Hello.share:type_name -> kubilitics.tunnel.v1.Share
+	7,  // 10: kubilitics.tunnel.v1.Groups.tables:type_name -> kubilitics.tunnel.v1.TableSums
+	1,  // 11: kubilitics.tunnel.v1.TableSums.table:type_name -> kubilitics.tunnel.v1.Table
+	9,  // 12: kubilitics.tunnel.v1.UnequalGroups.tables:type_name -> kubilitics.tunnel.v1.TableGroups
+	1,  // 13: kubilitics.tunnel.v1.TableGroups.table:type_name -> kubilitics.tunnel.v1.Table
+	11, // 14: kubilitics.tunnel.v1.Buckets.groups:type_name -> kubilitics.tunnel.v1.GroupSums
+	1,  // 15: kubilitics.tunnel.v1.GroupSums.table:type_name -> kubilitics.tunnel.v1.Table
+	13, // 16: kubilitics.tunnel.v1.UnequalBuckets.buckets:type_name -> kubilitics.tunnel.v1.Bucket
+	1,  // 17: kubilitics.tunnel.v1.Bucket.table:type_name -> kubilitics.tunnel.v1.Table
+	17, // 18: kubilitics.tunnel.v1.Kinds.kinds:type_name -> kubilitics.tunnel.v1.Kind
+	2,  // 19: kubilitics.tunnel.v1.Sync.Session:input_type -> kubilitics.tunnel.v1.AgentFrame
+	18, // 20: kubilitics.tunnel.v1.Sync.Renew:input_type -> kubilitics.tunnel.v1.RenewRequest
+	3,  // 21: kubilitics.tunnel.v1.Sync.Session:output_type -> kubilitics.tunnel.v1.HubFrame
+	19, // 22: kubilitics.tunnel.v1.Sync.Renew:output_type -> kubilitics.tunnel.v1.RenewReply
+	21, // [21:23] is the sub-list for method output_type
+	19, // [19:21] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_tunnel_v1_sync_proto_init() }
@@ -1698,8 +1566,6 @@ func file_tunnel_v1_sync_proto_init() {
 		(*HubFrame_UnequalGroups)(nil),
 		(*HubFrame_UnequalBuckets)(nil),
 		(*HubFrame_Ack)(nil),
-		(*HubFrame_Resync)(nil),
-		(*HubFrame_Drain)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1707,7 +1573,7 @@ func file_tunnel_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tunnel_v1_sync_proto_rawDesc), len(file_tunnel_v1_sync_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   20,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
