@@ -1,0 +1,117 @@
+package query
+
+import (
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/topo"
+)
+
+// Where says which resources a question is about; empty parts don't restrict. The selectors are in the syntax of Kubernetes.
+type Where struct {
+	Clusters   []fleet.ClusterID
+	Kinds      []topo.GroupKind
+	Namespaces []string
+	Names      []string
+	Labels     string
+	Fields     string
+}
+
+// FieldKeys are the fields that a field selector may name, besides the long forms of Kubernetes.
+var FieldKeys = []string{"name", "namespace", "kind", "status", "health", "presence", "uid"}
+
+var longFields = map[string]string{"metadata.name": "name", "metadata.namespace": "namespace", "metadata.uid": "uid"}
+
+func (w Where) filter(v fleet.View) (store.Filter, error) {
+	f := store.Filter{View: v, Clusters: w.Clusters, Kinds: w.Kinds, Namespaces: w.Namespaces, Names: w.Names}
+	var err error
+	if f.Labels, err = labelRequirements(w.Labels); err != nil {
+		return f, err
+	}
+	f.Fields, err = fieldRequirements(w.Fields)
+	return f, err
+}
+
+// ParseLabels reads a label selector; nil for an empty one.
+func ParseLabels(selector string) (labels.Selector, error) {
+	if selector == "" {
+		return nil, nil
+	}
+	s, err := labels.Parse(selector)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.BadRequest, "the label selector can't be read").WithField("labelSelector", "%v", err)
+	}
+	return s, nil
+}
+
+var labelOperators = map[selection.Operator]store.Operator{
+	selection.In: store.In, selection.Equals: store.In, selection.DoubleEquals: store.In,
+	selection.NotIn: store.NotIn, selection.NotEquals: store.NotIn,
+	selection.Exists: store.Exists, selection.DoesNotExist: store.NotExists,
+}
+
+func labelRequirements(selector string) ([]store.Requirement, error) {
+	s, err := ParseLabels(selector)
+	if err != nil || s == nil {
+		return nil, err
+	}
+	parsed, _ := s.Requirements()
+	out := make([]store.Requirement, 0, len(parsed))
+	for _, r := range parsed {
+		op, ok := labelOperators[r.Operator()]
+		if !ok {
+			return nil, fault.New(fault.BadRequest, "the label selector can't be answered").WithField("labelSelector", "%q can't be compared by %q here", r.Key(), r.Operator())
+		}
+		out = append(out, store.Requirement{Key: r.Key(), Op: op, Values: sortedValues(r.Values().UnsortedList(), op)})
+	}
+	return out, nil
+}
+
+func sortedValues(values []string, op store.Operator) []string {
+	if op == store.Exists || op == store.NotExists {
+		return nil
+	}
+	slices.Sort(values)
+	return values
+}
+
+func fieldRequirements(selector string) ([]store.Requirement, error) {
+	if selector == "" {
+		return nil, nil
+	}
+	s, err := fields.ParseSelector(selector)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.BadRequest, "the field selector can't be read").WithField("fieldSelector", "%v", err)
+	}
+	var out []store.Requirement
+	for _, r := range s.Requirements() {
+		key, err := fieldKey(r.Field)
+		if err != nil {
+			return nil, err
+		}
+		op := store.In
+		if r.Operator == selection.NotEquals {
+			op = store.NotIn
+		}
+		out = append(out, store.Requirement{Key: key, Op: op, Values: []string{r.Value}})
+	}
+	return out, nil
+}
+
+func fieldKey(field string) (string, error) {
+	if short, ok := longFields[field]; ok {
+		return short, nil
+	}
+	if slices.Contains(FieldKeys, field) {
+		return field, nil
+	}
+	return "", fault.New(fault.BadRequest, "the field selector can't be answered").
+		WithField("fieldSelector", "names the field %q; those that can be selected by are %s", field, strings.Join(FieldKeys, ", "))
+}
