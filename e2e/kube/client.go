@@ -42,7 +42,8 @@ func (c *Cluster) RESTConfig() *rest.Config {
 		panic(fmt.Sprintf("kube: a kubeconfig of our own doesn't parse: %v", err))
 	}
 	cfg.QPS = -1 // the API server has its own, fairer limits
-	cfg.UserAgent = "kubilitics-e2e"
+	cfg.UserAgent = fieldManager
+	cfg.WarningHandler = rest.NoWarnings{} // the demo's TLS Secret holds no certificate, and nobody needs to hear it
 	return cfg
 }
 
@@ -62,11 +63,11 @@ func (c *Cluster) Kubectl(ctx context.Context, stdin io.Reader, args ...string) 
 // KubectlPath is the kubectl that belongs to the cluster's version.
 func (c *Cluster) KubectlPath() string { return c.bin.Kubectl }
 
-// fieldManager owns the fields that Apply sets.
+// fieldManager owns the fields that Apply sets, and names our clients to the API server.
 const fieldManager = "kubilitics-e2e"
 
 // Apply applies a stream of YAML documents by server-side apply, in their order. An object whose kind isn't
-// served yet, as its CustomResourceDefinition came just before it, is tried until ctx ends or 20 s are over.
+// served yet, as its CustomResourceDefinition came just before it, is tried until ctx ends or a minute is over.
 func (c *Cluster) Apply(ctx context.Context, manifests []byte) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("apply took more than a minute"))
 	defer cancel()

@@ -128,7 +128,8 @@ func (c *Cluster) kwokArgs() ([]string, error) {
 //go:embed kwok.yaml
 var kwokConfig string
 
-const podLog = "This container is simulated: it is Running for Kubernetes, and no process is behind it.\n"
+// podLog is what every container has logged, in the format in which a container runtime keeps it.
+const podLog = "2030-01-01T00:00:00.000000000Z stdout F This container is simulated: no process is behind it.\n"
 
 // writeCredentials makes the servers' certificates and one kubeconfig for each client.
 func (c *Cluster) writeCredentials() error {
@@ -146,21 +147,24 @@ func (c *Cluster) writeCredentials() error {
 	if err := c.pki.signingKey("sa.key"); err != nil {
 		return err
 	}
-	for _, u := range []struct{ file, user, group string }{
-		{"controller-manager.kubeconfig", "system:kube-controller-manager", ""},
-		{"scheduler.kubeconfig", "system:kube-scheduler", ""},
-		{"kwok.kubeconfig", "kwok", "system:masters"},
-		{"kubeconfig", "admin", "system:masters"},
+	for _, u := range []struct {
+		file, user string
+		groups     []string
+	}{
+		{"controller-manager.kubeconfig", "system:kube-controller-manager", nil},
+		{"scheduler.kubeconfig", "system:kube-scheduler", nil},
+		{"kwok.kubeconfig", "kwok", []string{"system:masters"}},
 	} {
-		if c.kubeconfig, err = c.writeKubeconfig(u.file, u.user, u.group); err != nil {
+		if _, err := c.writeKubeconfig(u.file, u.user, u.groups...); err != nil {
 			return err
 		}
 	}
-	return nil // the last one, the admin's, is the cluster's
+	c.kubeconfig, err = c.writeKubeconfig("kubeconfig", "admin", "system:masters")
+	return err
 }
 
-func (c *Cluster) writeKubeconfig(file, user, group string) ([]byte, error) {
-	cert, key, err := c.pki.client(user, group)
+func (c *Cluster) writeKubeconfig(file, user string, groups ...string) ([]byte, error) {
+	cert, key, err := c.pki.client(user, groups...)
 	if err != nil {
 		return nil, err
 	}

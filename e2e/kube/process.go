@@ -16,7 +16,7 @@ import (
 
 // grace is how long a component may take to end on SIGTERM. It is short: an API server that is asked to stop
 // lingers on open requests, and nothing here outlives the cluster anyway.
-const grace = 3 * time.Second
+const grace = 1500 * time.Millisecond
 
 // process is one component while it runs. Its goroutine ends with it, and stop waits for both.
 type process struct {
