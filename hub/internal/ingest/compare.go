@@ -45,7 +45,7 @@ func (x *session) unequalGroups(t *tunnelv1.TableSums) ([]int32, error) {
 	if err != nil {
 		return nil, err
 	}
-	ours, err := x.store.Digest(x.ctx, x.peer.Scope, table)
+	ours, err := x.store.Digest(x.ctx, x.peer.scope, table)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (x *session) tellBuckets(unequal map[topo.Table][]int) error {
 }
 
 func (x *session) tellSome(table topo.Table, buckets []int) error {
-	rows, err := x.store.RowHashes(x.ctx, x.peer.Scope, table, buckets)
+	rows, err := x.store.RowHashes(x.ctx, x.peer.scope, table, buckets)
 	if err != nil {
 		return err
 	}

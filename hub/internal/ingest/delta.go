@@ -52,7 +52,7 @@ func (x *session) setAside(bad []wire.Bad) error {
 	}
 	rows := make([]store.Quarantined, len(bad))
 	for i, b := range bad {
-		rows[i] = store.Quarantined{Scope: x.peer.Scope, Table: b.Table, Key: b.Key, Reason: b.Reason}
+		rows[i] = store.Quarantined{Scope: x.peer.scope, Table: b.Table, Key: b.Key, Reason: b.Reason}
 	}
 	if err := x.store.Quarantine(x.ctx, rows); err != nil {
 		return err
@@ -69,7 +69,7 @@ func (x *session) reportBad(rows []store.Quarantined) {
 }
 
 func (x *session) apply(d *tunnelv1.Delta, rows topo.Delta) error {
-	b := store.Batch{Scope: x.peer.Scope, Epoch: x.epoch, Seq: x.seq, Delta: rows}
+	b := store.Batch{Scope: x.peer.scope, Epoch: x.epoch, Seq: x.seq, Delta: rows}
 	if d.GetResync() {
 		b.GapSince = x.gapSince
 	}
@@ -118,7 +118,7 @@ func (x *session) loadMore(rows topo.Delta, size int) error {
 
 func (x *session) flush() (err error) {
 	if x.load == nil {
-		if x.load, err = x.store.BeginLoad(x.ctx, x.peer.Scope, x.epoch); err != nil {
+		if x.load, err = x.store.BeginLoad(x.ctx, x.peer.scope, x.epoch); err != nil {
 			return err
 		}
 	}

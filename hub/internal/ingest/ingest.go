@@ -22,16 +22,16 @@ type Store interface {
 	store.Digests
 }
 
-// Peer is the agent at the other end of a stream.
-type Peer struct {
-	Scope     store.Scope
-	LastHeard func() time.Time
+// peer is the agent at the other end of a stream.
+type peer struct {
+	scope     store.Scope
+	lastHeard func() time.Time
 }
 
 // Registry decides which session may write a cluster's rows.
 type Registry interface {
-	// Peer tells whose stream this is, by the certificate of its tunnel.
-	Peer(ctx context.Context) (Peer, error)
+	// Peer tells whose stream this is, by the certificate of its tunnel, and gives the clock of its signs of life.
+	Peer(ctx context.Context) (at store.Scope, lastHeard func() time.Time, err error)
 	// Admit lets the session of that instance be the cluster's only one, or refuses it. The context it gives ends when the session is to end.
 	// release must be called when it has.
 	Admit(ctx context.Context, instance string) (admitted context.Context, release func(), err error)
@@ -73,19 +73,19 @@ func (s *Server) Renew(ctx context.Context, req *tunnelv1.RenewRequest) (*tunnel
 
 // Session serves one agent until its stream ends.
 func (s *Server) Session(stream grpc.BidiStreamingServer[tunnelv1.AgentFrame, tunnelv1.HubFrame]) error {
-	peer, err := s.registry.Peer(stream.Context())
+	at, lastHeard, err := s.registry.Peer(stream.Context())
 	if err != nil {
 		return grpcfault.To(err)
 	}
-	err = s.serve(stream, peer)
+	err = s.serve(stream, peer{at, lastHeard})
 	if err != nil && stream.Context().Err() == nil {
-		s.log.Warn("sync session ended", zap.Stringer("cluster", peer.Scope.Cluster), zap.String("code", string(fault.CodeOf(err))), zap.Error(err))
+		s.log.Warn("sync session ended", zap.Stringer("cluster", at.Cluster), zap.String("code", string(fault.CodeOf(err))), zap.Error(err))
 		s.metrics.refused.WithLabelValues(string(fault.CodeOf(err))).Inc()
 	}
 	return grpcfault.To(err)
 }
 
-func (s *Server) serve(stream grpc.BidiStreamingServer[tunnelv1.AgentFrame, tunnelv1.HubFrame], peer Peer) error {
+func (s *Server) serve(stream grpc.BidiStreamingServer[tunnelv1.AgentFrame, tunnelv1.HubFrame], p peer) error {
 	hello, err := readHello(stream)
 	if err != nil {
 		return err
@@ -95,7 +95,7 @@ func (s *Server) serve(stream grpc.BidiStreamingServer[tunnelv1.AgentFrame, tunn
 		return err
 	}
 	defer release()
-	x, err := s.open(ctx, stream, peer, hello)
+	x, err := s.open(ctx, stream, p, hello)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ type session struct {
 	*Server
 	ctx    context.Context // of the stream; every write to the store is under it
 	stream grpc.BidiStreamingServer[tunnelv1.AgentFrame, tunnelv1.HubFrame]
-	peer   Peer
+	peer   peer
 	log    *zap.Logger
 
 	epoch    int64
@@ -70,12 +70,12 @@ func shareOf(s tunnelv1.Share) (fleet.Share, error) {
 }
 
 // open makes this session the cluster's writer and welcomes the agent.
-func (s *Server) open(ctx context.Context, stream grpc.BidiStreamingServer[tunnelv1.AgentFrame, tunnelv1.HubFrame], peer Peer, h *tunnelv1.Hello) (*session, error) {
+func (s *Server) open(ctx context.Context, stream grpc.BidiStreamingServer[tunnelv1.AgentFrame, tunnelv1.HubFrame], p peer, h *tunnelv1.Hello) (*session, error) {
 	share, err := shareOf(h.GetShare())
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.store.OpenSession(ctx, peer.Scope, store.Hello{
+	c, err := s.store.OpenSession(ctx, p.scope, store.Hello{
 		Instance: h.GetInstance(), Agent: h.GetAgentVersion(), Version: h.GetKubernetesVersion(), Provider: h.GetProvider(),
 		Share: share, KubeUID: h.GetKubeSystemUid(),
 	})
@@ -84,8 +84,8 @@ func (s *Server) open(ctx context.Context, stream grpc.BidiStreamingServer[tunne
 	}
 	s.registry.Opened(ctx, c.Epoch)
 	x := &session{
-		Server: s, ctx: ctx, stream: stream, peer: peer, epoch: c.Epoch, loading: !c.Synced, gapSince: c.Freshness.LastHeard,
-		log: s.log.With(zap.Stringer("cluster", peer.Scope.Cluster), zap.Int64("epoch", c.Epoch)),
+		Server: s, ctx: ctx, stream: stream, peer: p, epoch: c.Epoch, loading: !c.Synced, gapSince: c.Freshness.LastHeard,
+		log: s.log.With(zap.Stringer("cluster", p.scope.Cluster), zap.Int64("epoch", c.Epoch)),
 	}
 	if err := x.welcome(); err != nil {
 		x.close()
@@ -96,7 +96,7 @@ func (s *Server) open(ctx context.Context, stream grpc.BidiStreamingServer[tunne
 }
 
 func (x *session) welcome() error {
-	through, err := x.store.EventsThrough(x.ctx, x.peer.Scope)
+	through, err := x.store.EventsThrough(x.ctx, x.peer.scope)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (x *session) close() {
 			x.log.Warn("a load was not given up cleanly; the next session clears it", zap.Error(err))
 		}
 	}
-	if err := x.store.CloseSession(ctx, x.peer.Scope, x.epoch, x.peer.LastHeard()); err != nil && !fault.Is(err, fault.NotFound) {
+	if err := x.store.CloseSession(ctx, x.peer.scope, x.epoch, x.peer.lastHeard()); err != nil && !fault.Is(err, fault.NotFound) {
 		x.log.Warn("the end of a session was not noted; it will expire", zap.Error(err))
 	}
 }
@@ -170,7 +170,7 @@ func (x *session) kinds(k *tunnelv1.Kinds) error {
 			Namespaced: p.GetNamespaced(), Observed: p.GetObserved(), Reason: p.GetReason(),
 		})
 	}
-	return x.store.PutKinds(x.ctx, x.peer.Scope, x.epoch, out)
+	return x.store.PutKinds(x.ctx, x.peer.scope, x.epoch, out)
 }
 
 // agree says, once a session, that the rows are current.
@@ -178,7 +178,7 @@ func (x *session) agree() error {
 	if x.live {
 		return nil
 	}
-	if err := x.store.MarkLive(x.ctx, x.peer.Scope, x.epoch); err != nil {
+	if err := x.store.MarkLive(x.ctx, x.peer.scope, x.epoch); err != nil {
 		return err
 	}
 	x.live = true

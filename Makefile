@@ -1,0 +1,71 @@
+# Kubilitics. `make help` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+MODULES := proto shared migrations hub agent e2e
+TOOL := GOWORK=off go tool -modfile=$(CURDIR)/.tools/go.mod
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/kubilitics/kubilitics/shared/obs.version=$(VERSION)
+RACE ?= -race
+PACKAGES = $(addprefix ./,$(addsuffix /...,$(MODULES)))
+
+.PHONY: help
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## the programs, into bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./hub/cmd/... ./agent/cmd/...
+
+.PHONY: demo
+demo: ## two real clusters, a hub and two agents on this machine, until Ctrl-C
+	@go run ./e2e/cmd/demo
+
+.PHONY: run
+run: ## a hub and an agent for the cluster of KUBECONFIG=path, until Ctrl-C
+	@test -n "$(KUBECONFIG)" || { echo 'say which cluster: make run KUBECONFIG=$$HOME/.kube/config'; exit 2; }
+	@go run ./e2e/cmd/demo --kubeconfig "$(KUBECONFIG)"
+
+.PHONY: cluster
+cluster: ## one real control plane with simulated nodes, until Ctrl-C; prints its kubeconfig
+	@go run ./e2e/cmd/cluster
+
+.PHONY: test
+test: lint ## everything: lint, unit, fuzz seeds, race, both stores, end to end on real control planes
+	@go run ./e2e/cmd/programs
+	go test $(RACE) -timeout 20m $(PACKAGES)
+
+.PHONY: test-short
+test-short: ## unit tests only: no control planes, no race detector
+	go test -short -timeout 5m $(PACKAGES)
+
+.PHONY: lint
+lint: ## gofmt, vet and staticcheck, each exception argued at its line
+	@test -z "$$(gofmt -l $(MODULES) | tee /dev/stderr)" || { echo 'gofmt: the files above'; exit 1; }
+	go vet $(PACKAGES)
+	@$(TOOL) -n staticcheck >/dev/null
+	$$($(TOOL) -n staticcheck) $(PACKAGES)
+	cd proto && $(TOOL) buf lint
+
+.PHONY: generate
+generate: ## what is generated from the definitions in proto/
+	cd proto && GOWORK=off go generate .
+
+.PHONY: bench
+bench: ## every figure, as lines "bench NAME VALUE UNIT"; BENCH=pattern picks some
+	@go run ./e2e/cmd/bench --only '$(BENCH)'
+
+.PHONY: fuzz
+fuzz: ## each fuzz test for FUZZTIME (1m)
+	@for m in $(MODULES); do for p in $$(go list ./$$m/... ); do \
+	  for f in $$(go test -list '^Fuzz' $$p 2>/dev/null | grep ^Fuzz || true); do \
+	    echo "fuzz $$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(or $(FUZZTIME),1m) $$p; done; done; done
+
+.PHONY: tidy
+tidy: ## go.mod and go.sum of every module
+	@for m in $(MODULES); do (cd $$m && go mod tidy); done
+
+.PHONY: clean
+clean: ## what was built here; the cache of Kubernetes programs stays
+	rm -rf bin

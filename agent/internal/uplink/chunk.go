@@ -1,0 +1,164 @@
+package uplink
+
+import (
+	"github.com/kubilitics/kubilitics/shared/topo"
+	"github.com/kubilitics/kubilitics/shared/wire"
+)
+
+// chunk is a delta being filled up to the size of a frame. Sizes are guesses of what rows take when compressed: a frame that is somewhat
+// larger than aimed at only costs a little more.
+type chunk struct {
+	delta topo.Delta
+	size  int
+}
+
+func (c *chunk) full() bool { return c.size >= wire.ChunkSize }
+
+func (c *chunk) node(n topo.Node) {
+	c.delta.Nodes = append(c.delta.Nodes, n)
+	c.size += 48 + (len(n.Ref.Name)+len(n.Status)+pairsLen(n.Labels)+pairsLen(n.Attrs))/4
+}
+
+func (c *chunk) edge(e topo.Edge) {
+	c.delta.Edges = append(c.delta.Edges, e)
+	c.size += 24 + (len(e.Source.Name)+len(e.Target.Name)+pairsLen(e.Attrs))/4
+}
+
+func (c *chunk) manifest(m topo.Manifest) {
+	c.delta.Manifests = append(c.delta.Manifests, m)
+	c.size += 64 + len(m.Body)
+}
+
+func (c *chunk) event(e topo.Event) {
+	c.delta.Events = append(c.delta.Events, e)
+	c.size += 64 + len(e.Message)/3
+}
+
+func (c *chunk) goneNode(id topo.ID) {
+	c.delta.GoneNodes = append(c.delta.GoneNodes, id)
+	c.size += 18
+}
+
+func (c *chunk) goneEdge(id topo.EdgeID) {
+	c.delta.GoneEdges = append(c.delta.GoneEdges, id)
+	c.size += 38
+}
+
+func (c *chunk) goneManifest(id topo.ID) {
+	c.delta.GoneManifests = append(c.delta.GoneManifests, id)
+	c.size += 18
+}
+
+func pairsLen(ps []topo.Pair) int {
+	n := 0
+	for _, p := range ps {
+		n += len(p.Key) + len(p.Value)
+	}
+	return n
+}
+
+// fill moves marked rows into the chunk, as they are now: nodes first, then edges, nodes that are gone last, so that no edge stands
+// without its ends between two deltas.
+func (l *Ledger) fill(c *chunk, m *marks) {
+	for id := range m.nodes {
+		if c.full() {
+			return
+		}
+		delete(m.nodes, id)
+		if n, ok := l.graph.Node(id); ok {
+			c.node(n)
+		} else {
+			m.gone[id] = struct{}{}
+		}
+	}
+	l.fillEdges(c, m)
+	l.fillManifests(c, m)
+	for id := range m.gone {
+		if c.full() {
+			return
+		}
+		delete(m.gone, id)
+		if _, back := l.graph.Node(id); !back { // else it was marked anew
+			c.goneNode(id)
+		}
+	}
+}
+
+func (l *Ledger) fillEdges(c *chunk, m *marks) {
+	for id := range m.edges {
+		if c.full() {
+			return
+		}
+		delete(m.edges, id)
+		if e, ok := l.graph.Edge(id); ok {
+			c.edge(e)
+		} else {
+			c.goneEdge(id)
+		}
+	}
+}
+
+// fillManifests sends the texts at hand and asks for the others.
+func (l *Ledger) fillManifests(c *chunk, m *marks) {
+	for id := range m.manifests {
+		if c.full() {
+			return
+		}
+		hash, there := l.texts[id]
+		if !there || !l.manifests {
+			delete(m.manifests, id)
+			c.goneManifest(id)
+			continue
+		}
+		n, present := l.graph.Node(id)
+		if !present {
+			delete(m.manifests, id)
+			continue
+		}
+		if body, ok := l.bodies.take(id); ok {
+			delete(m.manifests, id)
+			c.manifest(topo.Manifest{Ref: n.Ref, Hash: hash, Body: body})
+			continue
+		}
+		if len(l.reading) >= maxReads {
+			return
+		}
+		delete(m.manifests, id)
+		l.reading[id] = struct{}{}
+		l.wanted = append(l.wanted, n.Ref)
+	}
+}
+
+func (l *Ledger) fillEvents(c *chunk) {
+	n := 0
+	for n < len(l.events) && !c.full() {
+		c.event(l.events[n])
+		n++
+	}
+	l.events = append(l.events[:0], l.events[n:]...)
+}
+
+// plan is what is left of a first load: every row once, in the order of the stores' keys.
+type plan struct {
+	nodes []topo.ID
+	edges []topo.EdgeID
+}
+
+// fillLoad takes the next rows of the plan; rows that went since are passed over.
+func (l *Ledger) fillLoad(c *chunk) {
+	p := l.load
+	for len(p.nodes) > 0 && !c.full() {
+		if n, ok := l.graph.Node(p.nodes[0]); ok {
+			c.node(n)
+		}
+		p.nodes = p.nodes[1:]
+	}
+	for len(p.nodes) == 0 && len(p.edges) > 0 && !c.full() {
+		if e, ok := l.graph.Edge(p.edges[0]); ok {
+			c.edge(e)
+		}
+		p.edges = p.edges[1:]
+	}
+}
+
+func (p *plan) done() bool { return len(p.nodes) == 0 && len(p.edges) == 0 }

@@ -1,0 +1,331 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	tunnelv1 "github.com/kubilitics/kubilitics/proto/tunnel/v1"
+	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/fault/grpcfault"
+	"github.com/kubilitics/kubilitics/shared/topo"
+	"github.com/kubilitics/kubilitics/shared/tunnel"
+)
+
+// Source tells what happens in the cluster.
+type Source interface {
+	// Next waits for news.
+	Next(ctx context.Context) (News, error)
+	// Read gets texts of objects again: those found, and those that could not be had this time. An object that is gone is in neither. It takes
+	// its time before it gives up, so that failures don't come back at once.
+	Read(ctx context.Context, refs []topo.Ref) (found []topo.Manifest, failed []topo.Ref)
+}
+
+// Config is what a link needs. All of it is required.
+type Config struct {
+	Source  Source
+	Ledger  *Ledger
+	Dial    func(ctx context.Context, streams map[tunnel.Kind]*tunnel.Listener) (*tunnel.Session, error)
+	Hello   func() *tunnelv1.Hello
+	Version func() string // of Kubernetes, as last heard
+	Backoff tunnel.Backoff
+	Log     *zap.Logger
+	// OnSession is told of each session that the hub has welcomed. It must not block; what lasts belongs under the session's context.
+	OnSession func(*tunnel.Session, tunnelv1.SyncClient)
+}
+
+// Link keeps the hub informed for as long as Run runs, over as many sessions as that takes.
+type Link struct {
+	cfg      Config
+	listener *tunnel.Listener
+	events   chan event
+	reads    chan []topo.Ref
+	texts    chan texts
+	compare  chan struct{}
+	stats    atomic.Pointer[Stats]
+}
+
+// Stats is where a link stands, as of its last turn.
+type Stats struct {
+	Connected bool
+	Synced    bool  // everything known is told and acknowledged
+	Position  int64 // of the hub's newest commit from this agent
+	Nodes     int
+	Edges     int
+}
+
+// conversation is one sync stream and the session below it.
+type conversation struct {
+	session *tunnel.Session
+	stream  grpc.BidiStreamingClient[tunnelv1.AgentFrame, tunnelv1.HubFrame]
+}
+
+// event is what a conversation tells the loop: that it was opened, a frame, or, with err, that it has ended.
+type event struct {
+	from    *conversation
+	welcome *tunnelv1.Welcome
+	frame   *tunnelv1.HubFrame
+	err     error
+}
+
+type texts struct {
+	found  []topo.Manifest
+	failed []topo.Ref
+}
+
+// NewLink makes a link; nothing happens before Run.
+func NewLink(cfg Config) *Link {
+	l := &Link{
+		cfg: cfg, listener: tunnel.NewListener("agent"), events: make(chan event), reads: make(chan []topo.Ref), texts: make(chan texts),
+	}
+	l.stats.Store(&Stats{})
+	return l
+}
+
+// Stats tells where the link stands. It may be called by anyone.
+func (l *Link) Stats() Stats { return *l.stats.Load() }
+
+// Run keeps the hub informed until ctx ends, or until it fails for good: a hub that refuses this agent is asked again, a source that
+// ends is not.
+func (l *Link) Run(ctx context.Context) error {
+	server := grpc.NewServer(tunnel.ServerOptions()...)
+	tunnelv1.RegisterControlServer(server, &control{link: l})
+	g, ctx := errgroup.WithContext(ctx)
+	news := make(chan News)
+	g.Go(func() error { return l.serveControl(ctx, server) })
+	g.Go(func() error { return l.follow(ctx, news) })
+	g.Go(func() error { l.read(ctx); return nil })
+	g.Go(func() error { l.keepDialling(ctx); return nil })
+	g.Go(func() error { return l.loop(ctx, news) })
+	err := g.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func (l *Link) serveControl(ctx context.Context, server *grpc.Server) error {
+	stop := context.AfterFunc(ctx, server.Stop)
+	defer stop()
+	if err := server.Serve(l.listener); err != nil && ctx.Err() == nil {
+		return fault.Wrap(err, fault.Internal, "the agent's control service failed")
+	}
+	return nil
+}
+
+// follow hands the source's news to the loop.
+func (l *Link) follow(ctx context.Context, out chan<- News) error {
+	for {
+		n, err := l.cfg.Source.Next(ctx)
+		if err != nil {
+			return err
+		}
+		select {
+		case out <- n:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// read fetches texts that the loop has asked for.
+func (l *Link) read(ctx context.Context) {
+	for {
+		select {
+		case refs := <-l.reads:
+			found, failed := l.cfg.Source.Read(ctx, refs)
+			select {
+			case l.texts <- texts{found, failed}:
+			case <-ctx.Done():
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// loop is the one goroutine that touches the ledger.
+func (l *Link) loop(ctx context.Context, news <-chan News) error {
+	ledger := l.cfg.Ledger
+	var now *conversation
+	var wanted []topo.Ref
+	for {
+		now = l.say(now)
+		wanted = append(wanted, ledger.Wanted()...)
+		l.note(now)
+		var reads chan<- []topo.Ref
+		if len(wanted) > 0 {
+			reads = l.reads
+		}
+		select {
+		case n := <-news:
+			ledger.Absorb(n)
+		case e := <-l.events:
+			now = l.hear(now, e)
+		case reads <- wanted:
+			wanted = nil
+		case t := <-l.texts:
+			ledger.Provide(t.found, t.failed)
+		case <-l.compare:
+			ledger.Compare()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// say sends whatever may be sent now.
+func (l *Link) say(now *conversation) *conversation {
+	for now != nil {
+		frame, err := l.cfg.Ledger.Next()
+		if err == nil && frame == nil {
+			return now
+		}
+		if err == nil {
+			err = now.stream.Send(frame)
+		}
+		if err != nil {
+			now = l.hangUp(now, err)
+		}
+	}
+	return nil
+}
+
+// hear takes what a conversation tells; what an earlier one still had to say counts no more.
+func (l *Link) hear(now *conversation, e event) *conversation {
+	switch {
+	case e.welcome != nil:
+		l.cfg.Ledger.Open(e.welcome)
+		return e.from
+	case e.from != now:
+		return now
+	case e.err != nil:
+		return l.hangUp(now, e.err)
+	}
+	answer, err := l.cfg.Ledger.Receive(e.frame)
+	if err == nil && answer != nil {
+		err = now.stream.Send(answer)
+	}
+	if err != nil {
+		return l.hangUp(now, err)
+	}
+	return now
+}
+
+func (l *Link) hangUp(c *conversation, reason error) *conversation {
+	c.session.Close(fault.Wrap(reason, fault.Unavailable, "the sync stream ended"))
+	l.cfg.Ledger.Lost()
+	return nil
+}
+
+func (l *Link) note(now *conversation) {
+	nodes, edges := l.cfg.Ledger.Len()
+	position, settled := l.cfg.Ledger.Settled()
+	l.stats.Store(&Stats{Connected: now != nil, Synced: settled, Position: position, Nodes: nodes, Edges: edges})
+}
+
+// keepDialling holds one conversation after the other.
+func (l *Link) keepDialling(ctx context.Context) {
+	backoff := l.cfg.Backoff
+	for ctx.Err() == nil {
+		began := time.Now()
+		welcomed, err := l.converse(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		l.cfg.Log.Warn("no session with the hub", zap.Bool("hadOne", welcomed), zap.Error(err), zap.Duration("after", time.Since(began).Round(time.Millisecond)))
+		if welcomed {
+			backoff.Reset()
+		}
+		if backoff.Wait(ctx, err) != nil {
+			return
+		}
+	}
+}
+
+// converse dials, says hello and passes on what the hub says until the session ends.
+func (l *Link) converse(ctx context.Context) (welcomed bool, err error) {
+	session, err := l.cfg.Dial(ctx, map[tunnel.Kind]*tunnel.Listener{tunnel.GRPC: l.listener})
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		session.Close(err)
+		_ = session.Wait(context.WithoutCancel(ctx)) // bounded: a closed session's goroutines end
+	}()
+	stop := context.AfterFunc(ctx, func() { session.Close(fault.New(fault.Unavailable, "the agent is stopping")) })
+	defer stop()
+	conn, err := session.DialGRPC()
+	if err != nil {
+		return false, fault.Wrap(err, fault.Internal, "gRPC over the tunnel can't be set up")
+	}
+	defer func() { _ = conn.Close() }()
+	return l.talk(ctx, session, tunnelv1.NewSyncClient(conn))
+}
+
+// talk holds the sync stream of one session; run is the context of the link as a whole.
+func (l *Link) talk(run context.Context, session *tunnel.Session, client tunnelv1.SyncClient) (welcomed bool, err error) {
+	ctx := session.Context()
+	stream, err := client.Session(ctx)
+	if err != nil {
+		return false, grpcfault.From(err)
+	}
+	c := &conversation{session: session, stream: stream}
+	welcome, err := greet(stream, l.cfg.Hello())
+	if err != nil {
+		return false, err
+	}
+	if !l.tell(ctx, event{from: c, welcome: welcome}) {
+		return false, session.Err()
+	}
+	if l.cfg.OnSession != nil {
+		l.cfg.OnSession(session, client)
+	}
+	err = l.listen(ctx, c)
+	session.Close(err) // before the farewell: the loop may be waiting in a Send
+	l.tell(run, event{from: c, err: err})
+	return true, err
+}
+
+func greet(stream grpc.BidiStreamingClient[tunnelv1.AgentFrame, tunnelv1.HubFrame], h *tunnelv1.Hello) (*tunnelv1.Welcome, error) {
+	if err := stream.Send(&tunnelv1.AgentFrame{Frame: &tunnelv1.AgentFrame_Hello{Hello: h}}); err != nil && !errors.Is(err, io.EOF) {
+		return nil, grpcfault.From(err)
+	}
+	first, err := stream.Recv()
+	if err != nil {
+		return nil, grpcfault.From(err)
+	}
+	if w := first.GetWelcome(); w.GetEpoch() > 0 && w.GetCredit() > 0 {
+		return w, nil
+	}
+	return nil, fault.New(fault.BadRequest, "the hub's first frame is no welcome with an epoch and a credit")
+}
+
+// listen passes frames to the loop until the stream or the session ends.
+func (l *Link) listen(ctx context.Context, c *conversation) error {
+	for {
+		frame, err := c.stream.Recv()
+		if err != nil {
+			return grpcfault.From(err)
+		}
+		if !l.tell(ctx, event{from: c, frame: frame}) {
+			return c.session.Err()
+		}
+	}
+}
+
+func (l *Link) tell(ctx context.Context, e event) bool {
+	select {
+	case l.events <- e:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

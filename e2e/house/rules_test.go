@@ -1,0 +1,80 @@
+package house
+
+// rank is the floor a package lives on: it may import packages of lower floors only. The longest matching prefix counts.
+var rank = map[string]int{
+	"proto":              0,
+	"migrations":         0,
+	"shared/topo":        0,
+	"shared/fault":       0,
+	"shared/conf":        0,
+	"shared/obs":         0,
+	"shared/join":        0,
+	"shared/pgtest":      0,
+	"shared/health":      1,
+	"shared/rules":       1,
+	"shared/wire":        1,
+	"shared/tunnel":      1,
+	"hub/internal/fleet": 1,
+	"hub/internal/store": 2,
+
+	"hub/internal/store/relational": 3,
+	"hub/internal/throttle":         1,
+
+	"hub/internal":                4,
+	"hub/internal/store/sqlite":   4,
+	"hub/internal/store/postgres": 4,
+	"hub/internal/httpapi":        5,
+	"hub":                         6,
+	"hub/cmd":                     7,
+
+	"agent/internal":  4,
+	"agent":           6,
+	"agent/cmd":       7,
+	"agent/agenttest": 7,
+
+	"e2e": 9,
+}
+
+// beside lists the imports on one floor that are meant, with the reason.
+var beside = map[string]string{
+	"shared/topo/topotest -> shared/topo":          "the scenario language drives the engine",
+	"shared/tunnel/tunneltest -> shared/tunnel":    "certificates and relays for tests of tunnels",
+	"shared/rules -> shared/health":                "health is one of the things that a kind's single pass over an object finds",
+	"shared/fault/httpfault -> shared/fault":       "one table from codes to statuses",
+	"shared/fault/grpcfault -> shared/fault":       "one table from codes to statuses",
+	"shared/conf -> shared/fault":                  "a wrong key is a fault",
+	"shared/join -> shared/fault":                  "a malformed token is a fault",
+	"hub/internal/live -> hub/internal/query":      "frames word a row as lists do",
+	"hub/internal/store/storetest -> hub/internal": "the conformance suite",
+}
+
+// forbidden are direct imports with the reason why not. Keys are "importer prefix -> import prefix"; an importer of "" is every package of
+// ours but those listed in except.
+var forbidden = []struct {
+	from, to, why string
+	except        []string
+}{
+	{"shared/topo", "github.com/", "the engine is a pure machine over the standard library", []string{"shared/topo/topotest"}},
+	{"shared/topo", "k8s.io/", "the engine is a pure machine over the standard library", nil},
+	{"agent", "database/sql", "an agent keeps no database", nil},
+	{"agent", "modernc.org/sqlite", "an agent keeps no database", nil},
+	{"agent", "github.com/jackc/pgx", "an agent keeps no database", nil},
+	{"hub/internal/query", "net/http", "what is asked doesn't depend on how it was asked", nil},
+	{"", "github.com/spf13/viper", "configuration is a typed, read-only struct everywhere else", []string{"shared/conf"}},
+	{"", "github.com/jackc/pgx", "SQL leaves at one door", []string{"hub/internal/store", "e2e"}},
+	{"", "modernc.org/sqlite", "SQL leaves at one door", []string{"hub/internal/store", "e2e"}},
+	{"", "database/sql", "SQL leaves at one door", []string{"hub/internal/store", "e2e"}},
+	{"", "k8s.io/client-go/informers", "Kubernetes comes in at one door", []string{"agent/internal/watch"}},
+	{"", "k8s.io/client-go/tools/cache", "Kubernetes comes in at one door", []string{"agent/internal/watch", "e2e"}},
+}
+
+// bannedNames say nothing about what lives in them.
+var bannedNames = []string{"util", "utils", "common", "core", "models", "types", "helpers", "misc"}
+
+// topLevel is everything that may stand beside the house, but for dot-files.
+var topLevel = []string{"hub", "agent", "shared", "proto", "charts", "migrations", "e2e", "docs", "go.work", "go.work.sum", "Makefile", "README.md", "LICENSE"}
+
+const (
+	maxFileLines = 800
+	maxFuncLines = 100
+)
