@@ -78,6 +78,29 @@ func covers(list []string, value string) bool {
 	return slices.Contains(list, All) || (value != "" && slices.Contains(list, value))
 }
 
+// Grants tells whether p may give b away: whether each thing that b names stands in p's own bindings. "*" is given only by who has "*",
+// so the answer also holds for verbs, clusters and namespaces that don't exist yet.
+func Grants(p Principal, b Binding) bool {
+	for _, verb := range b.Verbs {
+		for _, cluster := range b.Clusters {
+			for _, namespace := range b.Namespaces {
+				if !slices.ContainsFunc(p.Bindings, func(own Binding) bool { return own.names(verb, cluster, namespace) }) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+func (b Binding) names(verb, cluster, namespace string) bool {
+	return has(b.Verbs, verb) && has(b.Clusters, cluster) && has(b.Namespaces, namespace)
+}
+
+func has(list []string, value string) bool {
+	return slices.Contains(list, All) || slices.Contains(list, value)
+}
+
 // View is the part of a tenant that a principal may read with one verb: what a query needs to leave out what it may not show.
 type View struct {
 	Tenant TenantID
@@ -107,8 +130,8 @@ func (v View) add(b Binding) {
 		id := ClusterID(0)
 		if c != All {
 			parsed, err := ParseClusterID(c)
-			if err != nil {
-				continue // refused when the token was made; permits nothing
+			if err != nil || parsed == 0 {
+				continue // refused when the token was made; permits nothing. Zero would be taken for every cluster
 			}
 			id = parsed
 		}
