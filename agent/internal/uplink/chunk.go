@@ -154,11 +154,27 @@ func (l *Ledger) fillLoad(c *chunk) {
 		p.nodes = p.nodes[1:]
 	}
 	for len(p.nodes) == 0 && len(p.edges) > 0 && !c.full() {
-		if e, ok := l.graph.Edge(p.edges[0]); ok {
+		e, ok := l.graph.Edge(p.edges[0])
+		switch {
+		case !ok:
+		case l.marked(&e):
+			l.marks.edge(p.edges[0])
+		default:
 			c.edge(e)
 		}
 		p.edges = p.edges[1:]
 	}
+}
+
+// marked tells whether an end of the edge has changed since the load began: it may have been absent when its turn came, and then is told
+// after the load, the edge after it.
+func (l *Ledger) marked(e *topo.Edge) bool {
+	if len(l.marks.nodes) == 0 {
+		return false
+	}
+	_, source := l.marks.nodes[e.Source.ID()]
+	_, target := l.marks.nodes[e.Target.ID()]
+	return source || target
 }
 
 func (p *plan) done() bool { return len(p.nodes) == 0 && len(p.edges) == 0 }

@@ -70,8 +70,7 @@ type Ledger struct {
 	credit    int64
 	unacked   []sent
 	unackedSz int64
-	fresh     marks // changed since the hub was told
-	late      marks // found by a comparison
+	marks     marks // what the hub may not have as it is
 	settling  bool  // a comparison's findings are being sent
 	compare   bool  // a comparison is due
 	load      *plan
@@ -87,7 +86,7 @@ type sent struct{ seq, size int64 }
 func NewLedger(g Graph, manifests bool) *Ledger {
 	return &Ledger{
 		graph: g, manifests: manifests, kinds: map[topo.GroupKind]topo.KindReport{}, texts: map[topo.ID]topo.ID{},
-		bodies: bodies{of: map[topo.ID][]byte{}}, fresh: newMarks(), late: newMarks(), reading: map[topo.ID]struct{}{},
+		bodies: bodies{of: map[topo.ID][]byte{}}, marks: newMarks(), reading: map[topo.ID]struct{}{},
 	}
 }
 
@@ -121,7 +120,7 @@ func (l *Ledger) changed(d topo.Diff) {
 		}
 	}
 	if l.remembers() {
-		l.fresh.diff(&d)
+		l.marks.diff(&d)
 		l.bound()
 	}
 }
@@ -130,8 +129,8 @@ func (l *Ledger) changed(d topo.Diff) {
 func (l *Ledger) remembers() bool { return l.phase >= loading }
 
 func (l *Ledger) bound() {
-	if l.fresh.len() > maxMarks {
-		l.fresh = newMarks()
+	if l.marks.len() > maxMarks {
+		l.marks = newMarks()
 		l.compare = true
 	}
 }
@@ -150,7 +149,7 @@ func (l *Ledger) text(m *topo.Manifest) {
 	l.texts[id] = m.Hash
 	l.bodies.put(id, m.Body)
 	if l.remembers() {
-		l.fresh.manifest(id)
+		l.marks.manifest(id)
 		l.bound()
 	}
 }
@@ -162,7 +161,7 @@ func (l *Ledger) dropText(id topo.ID) {
 	delete(l.texts, id)
 	l.bodies.drop(id)
 	if l.remembers() {
-		l.fresh.manifest(id)
+		l.marks.manifest(id)
 	}
 }
 
@@ -187,7 +186,7 @@ func (l *Ledger) Open(w *tunnelv1.Welcome) {
 func (l *Ledger) Lost() {
 	l.phase, l.welcome, l.load, l.settling, l.compare = offline, nil, nil, false, false
 	l.unacked, l.unackedSz = nil, 0
-	l.fresh, l.late = newMarks(), newMarks()
+	l.marks = newMarks()
 	l.reading, l.wanted = map[topo.ID]struct{}{}, nil
 }
 
@@ -196,7 +195,7 @@ func (l *Ledger) Compare() { l.compare = true }
 
 // Settled tells that the hub has acknowledged everything the agent knows, and the position of the hub's last commit of it.
 func (l *Ledger) Settled() (position int64, ok bool) {
-	quiet := l.fresh.len() == 0 && l.late.len() == 0 && len(l.unacked) == 0 && len(l.reading) == 0
+	quiet := l.marks.len() == 0 && len(l.unacked) == 0 && len(l.reading) == 0
 	return l.position, l.phase == steady && quiet && !l.settling && !l.compare
 }
 
@@ -223,13 +222,13 @@ func (l *Ledger) Provide(found []topo.Manifest, failed []topo.Ref) {
 		}
 		l.texts[id] = found[i].Hash
 		l.bodies.force(id, found[i].Body)
-		l.fresh.manifest(id)
+		l.marks.manifest(id)
 	}
 	for _, r := range failed {
 		id := r.ID()
 		if _, asked := l.reading[id]; asked {
 			delete(l.reading, id)
-			l.fresh.manifest(id)
+			l.marks.manifest(id)
 		}
 	}
 }
@@ -282,4 +281,3 @@ func (l *Ledger) kindsFrame() *tunnelv1.AgentFrame {
 	}
 	return &tunnelv1.AgentFrame{Frame: &tunnelv1.AgentFrame_Kinds{Kinds: f}}
 }
-

@@ -48,9 +48,9 @@ func (l *Ledger) nextLoad() (*tunnelv1.AgentFrame, error) {
 	}
 	l.load = nil
 	l.phase = steady
-	l.fill(&c, &l.fresh)
+	l.fill(&c, &l.marks)
 	for id := range l.texts { // texts follow as changes: they may have to be read again first
-		l.fresh.manifest(id)
+		l.marks.manifest(id)
 	}
 	return l.frame(&c, &tunnelv1.Delta{LoadEnd: true})
 }
@@ -62,13 +62,13 @@ func (l *Ledger) nextChange() (*tunnelv1.AgentFrame, error) {
 		return nil, nil
 	case l.settling:
 		return l.nextFinding()
-	case l.compare && l.fresh.len() == 0 && len(l.reading) == 0:
+	case l.compare && l.marks.len() == 0 && len(l.reading) == 0:
 		return l.groups(), nil
-	case l.fresh.len() == 0 && len(l.events) == 0:
+	case l.marks.len() == 0 && len(l.events) == 0:
 		return nil, nil
 	}
 	var c chunk
-	l.fill(&c, &l.fresh)
+	l.fill(&c, &l.marks)
 	l.fillEvents(&c)
 	if c.delta.Len() == 0 {
 		return nil, nil // all that is left waits for texts to be read
@@ -76,17 +76,12 @@ func (l *Ledger) nextChange() (*tunnelv1.AgentFrame, error) {
 	return l.frame(&c, &tunnelv1.Delta{})
 }
 
+// nextFinding tells what a comparison found. What changes meanwhile goes with it and is marked late too: nodes must come before the edges
+// of either, and the time it takes is short.
 func (l *Ledger) nextFinding() (*tunnelv1.AgentFrame, error) {
 	var c chunk
-	l.fill(&c, &l.late)
-	l.settling = l.late.len() > 0 && c.delta.Len() > 0
-	if !l.settling {
-		// Texts that wait to be read are told as changes: the rest of the comparison is settled without them.
-		for id := range l.late.manifests {
-			l.fresh.manifest(id)
-		}
-		l.late = newMarks()
-	}
+	l.fill(&c, &l.marks)
+	l.settling = l.marks.len() > 0 && c.delta.Len() > 0
 	return l.frame(&c, &tunnelv1.Delta{Resync: true, ResyncEnd: !l.settling})
 }
 
@@ -204,12 +199,12 @@ func (l *Ledger) findings(t topo.Table, bucket int, theirs []topo.RowHash) {
 	}
 	for _, r := range l.rows(t, bucket) {
 		if h, ok := their[r.Key]; !ok || h != r.Hash {
-			l.late.row(t, r.Key)
+			l.marks.row(t, r.Key)
 		}
 		delete(their, r.Key)
 	}
 	for key := range their {
-		l.late.row(t, key)
+		l.marks.row(t, key)
 	}
 }
 
