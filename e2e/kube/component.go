@@ -105,6 +105,10 @@ func (c *Cluster) schedulerArgs() ([]string, error) {
 }
 
 func (c *Cluster) kwokArgs() ([]string, error) {
+	var err error
+	if c.kubelet, err = freePort(); err != nil { // as late as can be: it isn't held
+		return nil, err
+	}
 	log, cfg := c.path("pod.log"), c.path("kwok.yaml")
 	if err := os.WriteFile(log, []byte(podLog), 0o600); err != nil {
 		return nil, fmt.Errorf("write the log of the simulated containers: %w", err)
@@ -133,10 +137,6 @@ const podLog = "2030-01-01T00:00:00.000000000Z stdout F This container is simula
 
 // writeCredentials makes the servers' certificates and one kubeconfig for each client.
 func (c *Cluster) writeCredentials() error {
-	var err error
-	if c.kubelet, err = freePort(); err != nil {
-		return err
-	}
 	if err := c.pki.serving("apiserver", "127.0.0.1", "10.96.0.1", advertised, "localhost", "kubernetes",
 		"kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"); err != nil {
 		return err
@@ -159,6 +159,7 @@ func (c *Cluster) writeCredentials() error {
 			return err
 		}
 	}
+	var err error
 	c.kubeconfig, err = c.writeKubeconfig("kubeconfig", "admin", "system:masters")
 	return err
 }

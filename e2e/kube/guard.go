@@ -61,17 +61,22 @@ func startShell(cmd *exec.Cmd) (io.Closer, error) {
 // group is the process group of the components.
 func (g *guard) group() int { return g.anchor.Process.Pid }
 
-// release ends the guard, which kills what is left in the group and removes the directory. The anchor is waited
-// for last: until then its number, which the watcher kills by, can't have become another process's.
+// release ends the guard, which kills what is left in the group and removes the directory. The anchor's pipe stays
+// open until the watcher has ended: while the anchor lives, its number, which the watcher kills by, can't have
+// become another process's. It is waited for meanwhile, as the watcher looks whether the group has gone.
 func (g *guard) release() error {
 	_ = g.watcherPipe.Close()
-	err := g.watcher.Wait()
-	_ = g.anchorPipe.Close()
-	// The watcher has killed it; how it ended says nothing.
-	if werr := g.anchor.Wait(); werr != nil && !errors.As(werr, new(*exec.ExitError)) {
-		err = errors.Join(err, werr)
+	watched := make(chan error, 1)
+	go func() {
+		err := g.watcher.Wait()
+		_ = g.anchorPipe.Close() // ends the anchor also if something had ended the watcher before its time
+		watched <- err
+	}()
+	err := g.anchor.Wait()
+	if errors.As(err, new(*exec.ExitError)) {
+		err = nil // it was killed, as it should be
 	}
-	if err != nil {
+	if err := errors.Join(err, <-watched); err != nil {
 		return fmt.Errorf("end the cluster's guard: %w", err)
 	}
 	return nil
