@@ -1,0 +1,132 @@
+package watch
+
+import (
+	"context"
+	"crypto/sha256"
+
+	"github.com/klauspost/compress/zstd"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/kubilitics/kubilitics/shared/topo"
+)
+
+// manyOfKind is from how many objects of one kind on it is cheaper to list the kind than to ask for each.
+const manyOfKind = 32
+
+// newCompressor makes the one encoder of a Source. Objects are small: a large window, or more encoders than processors
+// that decode at once, would only be memory.
+func newCompressor() *zstd.Encoder {
+	enc, err := zstd.NewWriter(nil,
+		zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(64<<10), zstd.WithEncoderConcurrency(2),
+		zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false)) // the hash checks the text
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	return enc
+}
+
+func (s *Source) compress(text []byte) []byte {
+	// Half is what a small object comes down to; a buffer that is too large by much would wait in the queue as it is.
+	out := s.zip.EncodeAll(text, make([]byte, 0, len(text)/2+64))
+	if cap(out)-len(out) > len(out)/4 {
+		return append(make([]byte, 0, len(out)), out...)
+	}
+	return out
+}
+
+func textHash(text []byte) topo.ID {
+	full := sha256.Sum256(text)
+	return topo.ID(full[:16])
+}
+
+// Read reads one object again and gives its manifest as it is now; found is false if it is gone, or its kind isn't
+// watched.
+func (s *Source) Read(ctx context.Context, ref topo.Ref) (m topo.Manifest, found bool, err error) {
+	kind, watched := s.kindOf(ref.GroupKind())
+	if !watched {
+		return topo.Manifest{}, false, nil
+	}
+	raw, err := s.client.read(ctx, s.client.of(kind, ref.Namespace).Name(ref.Name))
+	switch {
+	case apierrors.IsNotFound(err):
+		return topo.Manifest{}, false, nil
+	case err != nil:
+		return topo.Manifest{}, false, asFault(err, "%s can't be read again", ref)
+	}
+	m, err = s.manifest(kind, typed(kind, raw))
+	return m, err == nil, err
+}
+
+// ReadMany is Read for many: it gives the manifests of those that are there, in no order, and leaves out the others. It
+// stops at the first error, give's included.
+func (s *Source) ReadMany(ctx context.Context, refs []topo.Ref, give func(topo.Manifest) error) error {
+	byKind := map[topo.GroupKind][]topo.Ref{}
+	for _, r := range refs {
+		byKind[r.GroupKind()] = append(byKind[r.GroupKind()], r)
+	}
+	for gk, wanted := range byKind {
+		kind, watched := s.kindOf(gk)
+		if !watched {
+			continue
+		}
+		read := s.readEach
+		if len(wanted) >= manyOfKind {
+			read = s.readListed
+		}
+		if err := read(ctx, kind, wanted, give); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Source) readEach(ctx context.Context, _ Kind, refs []topo.Ref, give func(topo.Manifest) error) error {
+	for _, r := range refs {
+		m, found, err := s.Read(ctx, r)
+		if err != nil {
+			return err
+		}
+		if !found {
+			continue
+		}
+		if err := give(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Source) readListed(ctx context.Context, kind Kind, refs []topo.Ref, give func(topo.Manifest) error) error {
+	wanted := make(map[topo.Ref]struct{}, len(refs))
+	for _, r := range refs {
+		wanted[r] = struct{}{}
+	}
+	for _, namespace := range s.namespaces(kind) {
+		err := s.pages(ctx, kind, namespace, func(raw []byte) error {
+			obj, err := s.decode(kind, raw, true)
+			if err != nil {
+				return nil // the watch has told of it
+			}
+			if _, want := wanted[obj.Resource.Ref]; !want {
+				return nil
+			}
+			return give(s.pack(obj))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Source) manifest(kind Kind, raw []byte) (topo.Manifest, error) {
+	obj, err := s.decode(kind, raw, true)
+	if err != nil {
+		return topo.Manifest{}, err
+	}
+	return s.pack(obj), nil
+}
+
+func (s *Source) pack(obj Object) topo.Manifest {
+	return topo.Manifest{Ref: obj.Resource.Ref, Hash: textHash(obj.Text), Body: s.compress(obj.Text)}
+}

@@ -1,0 +1,111 @@
+package watch
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"github.com/kubilitics/kubilitics/shared/topo"
+)
+
+// resource takes in an object that is there. The error means that not even its version could be learned.
+func (l *lane) resource(raw []byte) (string, error) {
+	obj, err := l.src.decode(l.kind, raw, l.src.cfg.Manifests)
+	if err != nil {
+		return l.skip(raw, err)
+	}
+	c := Change{Change: topo.Change{Ref: obj.Resource.Ref, Resource: obj.Resource}}
+	if l.src.passesOver(c.Ref.Namespace) {
+		return obj.ResourceVersion, nil
+	}
+	if l.src.cfg.Manifests {
+		c.Hash = textHash(obj.Text)
+		if l.src.queue.room() {
+			c.Body = l.src.compress(obj.Text)
+		}
+	}
+	l.give(c)
+	return obj.ResourceVersion, nil
+}
+
+// deleted takes in that an object is gone.
+func (l *lane) deleted(raw []byte) (string, error) {
+	m, err := partial(raw)
+	if err != nil {
+		return "", err
+	}
+	if l.kind.GroupKind != eventKind && !l.src.passesOver(m.Namespace) {
+		l.give(Change{Change: topo.Change{Ref: l.ref(m.Namespace, m.Name)}})
+	}
+	return m.ResourceVersion, nil
+}
+
+// give puts a change in the queue and in what is known, as one step.
+func (l *lane) give(c Change) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
+	if c.Resource == nil {
+		l.known.forget(c.Ref)
+	} else {
+		l.known.met(c.Ref)
+	}
+	l.src.queue.change(c)
+	if definesKinds(l.kind.GroupKind) {
+		l.src.nudge()
+	}
+}
+
+// skip reports an object that can't be understood. What was known of it before stays.
+func (l *lane) skip(raw []byte, cause error) (string, error) {
+	m, err := partial(raw)
+	p := Problem{Ref: l.ref(m.Namespace, m.Name), Reason: cause.Error()}
+	l.src.log.Warn("an object was passed over", zap.Stringer("ref", p.Ref), zap.Error(cause))
+	l.src.queue.problem(p)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.known.still(p.Ref)
+	return m.ResourceVersion, err
+}
+
+// decode calls the Decoder; what it does to a single object is that object's problem.
+func (s *Source) decode(kind Kind, raw []byte, text bool) (obj Object, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("internal error: %v", r)
+		}
+	}()
+	obj, err = s.cfg.Decoder.Decode(kind, raw, text)
+	if err == nil && obj.Resource == nil {
+		err = fmt.Errorf("nothing was made of it")
+	}
+	return obj, err
+}
+
+func (s *Source) passesOver(namespace string) bool {
+	return namespace != "" && slices.Contains(s.cfg.ExcludeNamespaces, namespace)
+}
+
+// typed gives the item of a list the kind and version that it has in a watch or alone: API servers leave them out of
+// the items of built-in kinds, and the text of an object must not depend on how it was read.
+func (l *lane) typed(raw []byte) []byte { return typed(l.kind, raw) }
+
+func typed(k Kind, raw []byte) []byte {
+	body := bytes.TrimLeft(raw, " \t\r\n")
+	if !bytes.HasPrefix(body, []byte("{")) || bytes.HasPrefix(body, []byte(`{"kind":`)) || bytes.HasPrefix(body, []byte(`{"apiVersion":`)) {
+		return raw
+	}
+	version := k.Version
+	if k.Group != "" {
+		version = k.Group + "/" + k.Version
+	}
+	kindJSON, _ := json.Marshal(k.Kind) // a string can't fail
+	versionJSON, _ := json.Marshal(version)
+	head := fmt.Appendf(make([]byte, 0, len(raw)+128), `{"kind":%s,"apiVersion":%s,`, kindJSON, versionJSON)
+	return append(head, body[1:]...)
+}
