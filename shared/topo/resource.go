@@ -26,10 +26,14 @@ type Owner struct {
 
 // Fact is one occurrence of what one rule looks for: the values of its fields, and where it stood.
 type Fact struct {
-	Rule   uint16   // which row, by the number its table gave it
-	At     [2]int16 // the indices of the lists on the way, -1 where there is none
+	Rule   uint16 // which row, by the number its table gave it
+	At     At
 	Values []string // one a field of the row, "" where the field is absent
 }
+
+// At is where a fact stood: the indices of the lists on the way to it, 0 where there is none. An index beyond an int16
+// is its largest value.
+type At [3]int16
 
 // Change is one news of an object: its newest state, or nil when it is gone.
 type Change struct {
@@ -38,7 +42,7 @@ type Change struct {
 }
 
 // Manifest is an object's full text as far as its cluster shares it: compressed JSON, and the hash of the text before
-// compression.
+// compression. The text names its object, so that no two objects have the same hash: digests sum it as it is.
 type Manifest struct {
 	Ref  Ref
 	Hash ID

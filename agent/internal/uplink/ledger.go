@@ -33,7 +33,7 @@ type News struct {
 
 // The bounds of what a ledger keeps for the hub.
 const (
-	maxMarks  = 100_000 // keys; beyond it, comparing digests is cheaper than remembering
+	maxMarks  = 100_000 // keys beyond one for each row; then comparing digests is cheaper than remembering
 	maxBodies = 8 << 20 // bytes of manifests not yet sent
 	maxEvents = 4096    // newest events not yet sent
 	maxAhead  = 4       // deltas sent ahead of the acknowledgement, but for loads: so that what comes meanwhile is coalesced
@@ -128,8 +128,13 @@ func (l *Ledger) changed(d topo.Diff) {
 // remembers tells whether changes are noted one by one: not before a load or comparison has begun, for it will see them.
 func (l *Ledger) remembers() bool { return l.phase >= loading }
 
+// bound gives up remembering when there are more marks than rows and then some: keys of what came and went are left.
 func (l *Ledger) bound() {
-	if l.marks.len() > maxMarks {
+	if l.marks.len() <= maxMarks {
+		return
+	}
+	nodes, edges := l.graph.Len()
+	if l.marks.len() > maxMarks+nodes+edges+len(l.texts) {
 		l.marks = newMarks()
 		l.compare = true
 	}
@@ -209,27 +214,27 @@ func (l *Ledger) Wanted() []topo.Ref {
 	return refs
 }
 
-// Provide takes what was read: found texts, and those that could not be had, which are asked for again.
-func (l *Ledger) Provide(found []topo.Manifest, failed []topo.Ref) {
-	for i := range found {
-		id := found[i].Ref.ID()
+// Provide takes what came of reading: the texts found, and those that could not be had, which are asked for again. What was asked for and is
+// in neither is gone, and the watch will say so.
+func (l *Ledger) Provide(asked []topo.Ref, found []topo.Manifest, failed []topo.Ref) {
+	for _, m := range found {
+		id := m.Ref.ID()
 		if _, asked := l.reading[id]; !asked {
 			continue
 		}
-		delete(l.reading, id)
-		if _, there := l.texts[id]; !there {
-			continue
-		}
-		l.texts[id] = found[i].Hash
-		l.bodies.force(id, found[i].Body)
-		l.marks.manifest(id)
-	}
-	for _, r := range failed {
-		id := r.ID()
-		if _, asked := l.reading[id]; asked {
-			delete(l.reading, id)
+		if _, there := l.texts[id]; there {
+			l.texts[id] = m.Hash
+			l.bodies.force(id, m.Body)
 			l.marks.manifest(id)
 		}
+	}
+	for _, r := range failed {
+		if _, asked := l.reading[r.ID()]; asked {
+			l.marks.manifest(r.ID())
+		}
+	}
+	for _, r := range asked {
+		delete(l.reading, r.ID())
 	}
 }
 

@@ -68,7 +68,7 @@ func (p *pair) read() bool {
 			found = append(found, manifest(r, text))
 		}
 	}
-	p.ledger.Provide(found, nil)
+	p.ledger.Provide(refs, found, nil)
 	return len(refs) > 0
 }
 
@@ -113,7 +113,7 @@ func ref(i int) topo.Ref { return topo.Ref{Kind: "Pod", Name: fmt.Sprintf("p%d",
 // put is news of an object. Without body, its text has to be read again.
 func (p *pair) put(i int, status string, to []string, body bool) News {
 	r := ref(i)
-	text := status + strings.Join(to, ",")
+	text := r.Name + ": " + status + strings.Join(to, ",") // as every text does, it names its object
 	p.texts[r] = text
 	m := manifest(r, text)
 	if !body {

@@ -75,6 +75,7 @@ type event struct {
 }
 
 type texts struct {
+	asked  []topo.Ref
 	found  []topo.Manifest
 	failed []topo.Ref
 }
@@ -141,7 +142,7 @@ func (l *Link) read(ctx context.Context) {
 		case refs := <-l.reads:
 			found, failed := l.cfg.Source.Read(ctx, refs)
 			select {
-			case l.texts <- texts{found, failed}:
+			case l.texts <- texts{refs, found, failed}:
 			case <-ctx.Done():
 				return
 			}
@@ -172,7 +173,7 @@ func (l *Link) loop(ctx context.Context, news <-chan News) error {
 		case reads <- wanted:
 			wanted = nil
 		case t := <-l.texts:
-			ledger.Provide(t.found, t.failed)
+			ledger.Provide(t.asked, t.found, t.failed)
 		case <-l.compare:
 			ledger.Compare()
 		case <-ctx.Done():

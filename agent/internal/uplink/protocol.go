@@ -34,6 +34,9 @@ func (l *Ledger) begin() (*tunnelv1.AgentFrame, error) {
 	}
 	l.phase = loading
 	l.load = &plan{nodes: l.graph.NodeIDs(), edges: l.graph.EdgeIDs()}
+	for id := range l.texts { // texts follow as changes: they may have to be read again first
+		l.marks.manifest(id)
+	}
 	return l.nextLoad()
 }
 
@@ -49,9 +52,6 @@ func (l *Ledger) nextLoad() (*tunnelv1.AgentFrame, error) {
 	l.load = nil
 	l.phase = steady
 	l.fill(&c, &l.marks)
-	for id := range l.texts { // texts follow as changes: they may have to be read again first
-		l.marks.manifest(id)
-	}
 	return l.frame(&c, &tunnelv1.Delta{LoadEnd: true})
 }
 
