@@ -1,0 +1,217 @@
+// Package httpapi is the product's REST interface and its streams: it authenticates, decides by fleet.Can, asks the rooms
+// below, and gives answers and faults their shape in HTTP. Its OpenAPI document is generated from the types that the handlers take and give.
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/kubilitics/kubilitics/hub/internal/auth"
+	"github.com/kubilitics/kubilitics/hub/internal/enroll"
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+	"github.com/kubilitics/kubilitics/hub/internal/live"
+	"github.com/kubilitics/kubilitics/hub/internal/query"
+	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/topo"
+)
+
+// Authenticator tells who sends a request: Unauthorized when nobody who is known, TooManyRequests when too many such came.
+type Authenticator interface {
+	Authenticate(r *http.Request) (fleet.Principal, error)
+}
+
+// Enroller mints clusters, and join tokens for their agents. Conflict when the name is taken.
+type Enroller interface {
+	Mint(ctx context.Context, by fleet.Principal, name string, labels map[string]string) (enroll.Invitation, error)
+	Invite(ctx context.Context, by fleet.Principal, id fleet.ClusterID) (enroll.Invitation, error)
+}
+
+// Tokens issues, lists and revokes API tokens of a tenant. The secret is shown once, by Issue.
+type Tokens interface {
+	Issue(ctx context.Context, by fleet.Principal, t auth.NewToken) (made store.Token, secret string, err error)
+	Tokens(ctx context.Context, tenant fleet.TenantID) ([]store.Token, error)
+	Revoke(ctx context.Context, tenant fleet.TenantID, id string) error
+}
+
+// Pong is what an agent answers to a ping.
+type Pong struct {
+	Agent     string // version of the agent
+	Version   string // of the cluster's Kubernetes
+	RoundTrip time.Duration
+}
+
+// Tunnels reaches the agents. Ping is Unavailable at once where no session is live.
+type Tunnels interface {
+	Ping(ctx context.Context, at store.Scope) (Pong, error)
+	// Cut ends a cluster's session, if one is live.
+	Cut(at store.Scope, why error)
+}
+
+// Store is what of the store is changed or asked here, beside what the Querier answers.
+type Store interface {
+	Cluster(ctx context.Context, at store.Scope) (fleet.Cluster, error)
+	UpdateCluster(ctx context.Context, at store.Scope, p store.ClusterPatch) (fleet.Cluster, error)
+	DeleteCluster(ctx context.Context, at store.Scope) error
+	Quarantined(ctx context.Context, at store.Scope, limit int) ([]store.Quarantined, error)
+	Ping(ctx context.Context) error
+}
+
+// Resolver turns what people call kinds into kinds. NotFound when none is known by the name. Cluster 0 is the whole tenant.
+type Resolver interface {
+	Resolve(ctx context.Context, at store.Scope, name string) ([]topo.GroupKind, error)
+	ResolveIn(ctx context.Context, at store.Scope, group, name string) (topo.GroupKind, error)
+}
+
+// Config is what the interface stands on. Zero durations and numbers mean the defaults.
+type Config struct {
+	Version       string
+	Authenticator Authenticator
+	Enroller      Enroller
+	Pin           string                         // of the hub's root certificate, as agents are given it
+	Install       func(enroll.Invitation) string // the one command that installs an agent
+	Tokens        Tokens
+	Tunnels       Tunnels
+	Store         Store
+	Query         *query.Querier
+	Live          *live.Live
+	Resolver      Resolver // nil: the Querier's
+	Gatherer      prometheus.Gatherer
+	Registerer    prometheus.Registerer
+	Log           *zap.Logger
+
+	// AllowedOrigins are the origins ("https://portal.example") of other sites whose pages may call; none by default.
+	AllowedOrigins []string
+	// TrustedProxies are the peers whose X-Forwarded-For is believed, for the log; none by default.
+	TrustedProxies []netip.Prefix
+
+	RequestTimeout time.Duration // of everything but streams; 30 s
+	WriteTimeout   time.Duration // of one frame of a stream; 10 s
+	PingEvery      time.Duration // on idle streams; 20 s
+	Streams        int           // open at once; 10,000
+	Subscriptions  int           // of one WebSocket; 64
+	Strangers      int           // requests being authenticated at once; 256
+}
+
+func (c Config) complete() Config {
+	c.RequestTimeout = or(c.RequestTimeout, 30*time.Second)
+	c.WriteTimeout = or(c.WriteTimeout, 10*time.Second)
+	c.PingEvery = or(c.PingEvery, 20*time.Second)
+	c.Streams = or(c.Streams, 10_000)
+	c.Subscriptions = or(c.Subscriptions, 64)
+	c.Strangers = or(c.Strangers, 256)
+	if c.Resolver == nil {
+		c.Resolver = c.Query.Resolver()
+	}
+	if c.Log == nil {
+		c.Log = zap.NewNop()
+	}
+	if c.Registerer == nil || c.Gatherer == nil {
+		own := prometheus.NewRegistry()
+		c.Registerer, c.Gatherer = own, own
+	}
+	return c
+}
+
+func or[T comparable](v, usual T) T {
+	var zero T
+	if v == zero {
+		return usual
+	}
+	return v
+}
+
+// API is the handler of everything below "/". Close ends its streams.
+type API struct {
+	cfg       Config
+	router    chi.Router
+	huma      huma.API
+	origins   origins
+	strangers chan struct{}
+	replays   *replays
+	metrics   metrics
+
+	mu      sync.Mutex
+	closing chan struct{}
+	streams sync.WaitGroup
+	open    int
+}
+
+// New makes the handler.
+func New(cfg Config) *API {
+	cfg = cfg.complete()
+	a := &API{
+		cfg: cfg, router: chi.NewRouter(), origins: newOrigins(cfg.AllowedOrigins), strangers: make(chan struct{}, cfg.Strangers),
+		replays: newReplays(), metrics: newMetrics(cfg.Registerer), closing: make(chan struct{}),
+	}
+	a.router.Use(a.observe, a.recoverPanics, secureHeaders, a.origins.handler(), a.deadline, plainPath)
+	a.router.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		a.fail(w, r, fault.New(fault.NotFound, "there is nothing at %s", r.URL.Path))
+	})
+	a.router.MethodNotAllowed(a.wrongMethod)
+	a.system(a.router)
+	a.router.Group(func(r chi.Router) {
+		r.Use(bearerFromProtocol, a.authenticate, a.idempotent)
+		a.huma = humachi.New(r, a.humaConfig())
+		a.huma.UseMiddleware(a.rejectUnknown)
+		a.clusters()
+		a.resources()
+		a.topology()
+		a.events()
+		a.tokens()
+		a.documents(r)
+	})
+	return a
+}
+
+// ServeHTTP answers a request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.router.ServeHTTP(w, r) }
+
+// Close ends every stream with a word to its client, waits for them, and refuses new ones.
+func (a *API) Close() {
+	a.mu.Lock()
+	select {
+	case <-a.closing:
+	default:
+		close(a.closing)
+	}
+	a.mu.Unlock()
+	a.streams.Wait()
+}
+
+// begin counts a stream in; the function it gives counts it out.
+func (a *API) begin() (end func(), err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	select {
+	case <-a.closing:
+		return nil, errClosing()
+	default:
+	}
+	if a.open >= a.cfg.Streams {
+		return nil, fault.New(fault.Unavailable, "this hub serves as many streams as it can").After(5 * time.Second)
+	}
+	a.open++
+	a.streams.Add(1)
+	a.metrics.streams.Inc()
+	return func() {
+		a.mu.Lock()
+		a.open--
+		a.mu.Unlock()
+		a.metrics.streams.Dec()
+		a.streams.Done()
+	}, nil
+}
+
+func errClosing() error {
+	return fault.New(fault.Unavailable, "this hub is shutting down").After(time.Second)
+}

@@ -1,0 +1,115 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+	"github.com/kubilitics/kubilitics/hub/internal/query"
+	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/topo"
+)
+
+func (a *API) resources() {
+	read(a, route(http.MethodGet, "/api/v1/resources", "list-resources", "List resources across clusters", "resources"), a.listResources)
+	read(a, route(http.MethodGet, clusterRoot+"/resources/{group}/{version}/{plural}", "list-cluster-resources", "List resources of a kind", "resources"), a.listKind)
+	read(a, route(http.MethodGet, clusterRoot+"/resources/{group}/{version}/{plural}/{namespace}/{name}", "get-resource", "Get a resource", "resources"), a.getResource)
+}
+
+type resourcesInput struct {
+	clustersParam
+	kindParam
+	selectParams
+	pageParams
+}
+
+func (a *API) listResources(ctx context.Context, p fleet.Principal, in *resourcesInput) (*query.ResourceList, error) {
+	w := in.where()
+	var err error
+	if w.Clusters, err = in.ids(); err != nil {
+		return nil, err
+	}
+	if w.Kinds, err = a.kinds(ctx, p, fleet.List, w.Clusters, words(in.Kind)); err != nil {
+		return nil, err
+	}
+	return a.cfg.Query.List(ctx, p, w, in.page())
+}
+
+// kindPath is a kind of a cluster, in the words of Kubernetes.
+type kindPath struct {
+	clusterPath
+	Group   string `path:"group" doc:"API group; - for the core group" example:"apps"`
+	Version string `path:"version" doc:"API version; - for the one it is watched at" example:"-"`
+	Plural  string `path:"plural" doc:"plural, singular or kind" example:"deployments"`
+}
+
+// resolve finds the kind, once it is certain that the cluster may be seen.
+func (a *API) resolve(ctx context.Context, p fleet.Principal, verb fleet.Verb, in kindPath) (at store.Scope, gk topo.GroupKind, err error) {
+	id, err := in.id()
+	if err != nil {
+		return at, gk, err
+	}
+	if _, err := a.visible(ctx, p, verb, id); err != nil {
+		return at, gk, err
+	}
+	at = store.Scope{Tenant: p.Tenant, Cluster: id}
+	gk, err = a.cfg.Resolver.ResolveIn(ctx, at, dash(in.Group), in.Plural)
+	return at, gk, err
+}
+
+// dash reads "-" as the empty value it stands for.
+func dash(s string) string {
+	if s == "-" {
+		return ""
+	}
+	return s
+}
+
+type kindInput struct {
+	kindPath
+	selectParams
+	pageParams
+}
+
+func (a *API) listKind(ctx context.Context, p fleet.Principal, in *kindInput) (*query.ResourceList, error) {
+	at, gk, err := a.resolve(ctx, p, fleet.List, in.kindPath)
+	if err != nil {
+		return nil, err
+	}
+	w := in.where()
+	w.Clusters, w.Kinds = []fleet.ClusterID{at.Cluster}, []topo.GroupKind{gk}
+	list, err := a.cfg.Query.List(ctx, p, w, in.page())
+	if err == nil && len(list.Items) > 0 {
+		err = sameVersion(in.Version, &list.Items[0])
+	}
+	return list, err
+}
+
+// sameVersion refuses a version other than the one the kind is watched at: the index holds no other.
+func sameVersion(asked string, r *query.Resource) error {
+	if v := dash(asked); v != "" && v != r.Version {
+		return fault.New(fault.NotFound, "%s is not held at version %q but at %q; - stands for it", topo.GroupKind{Group: r.Group, Kind: r.Kind}, v, r.Version)
+	}
+	return nil
+}
+
+type resourceInput struct {
+	kindPath
+	Namespace string `path:"namespace" doc:"- for no namespace"`
+	Name      string `path:"name"`
+	Manifest  bool   `query:"manifest" doc:"the object itself, too"`
+}
+
+func (a *API) getResource(ctx context.Context, p fleet.Principal, in *resourceInput) (*query.Detail, error) {
+	at, gk, err := a.resolve(ctx, p, fleet.Get, in.kindPath)
+	if err != nil {
+		return nil, err
+	}
+	ref := topo.Ref{Group: gk.Group, Kind: gk.Kind, Namespace: dash(in.Namespace), Name: in.Name}
+	d, err := a.cfg.Query.Get(ctx, p, at.Cluster, ref, in.Manifest)
+	if err == nil {
+		err = sameVersion(in.Version, &d.Resource)
+	}
+	return d, err
+}
