@@ -1,0 +1,126 @@
+package conf
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+type sample struct {
+	Listen string `conf:"listen" usage:"where to listen"`
+	Tunnel struct {
+		Listen string        `conf:"listen" usage:"where agents come in"`
+		Dead   time.Duration `conf:"dead" usage:"silence that ends a tunnel"`
+	} `conf:"tunnel"`
+	Token   string   `conf:"token" usage:"a secret" secret:"true"`
+	Origins []string `conf:"cors-origins" usage:"who may call from a browser"`
+	Nodes   int      `conf:"nodes" usage:"a number"`
+	Debug   bool     `conf:"debug" usage:"a switch"`
+	inner   int
+}
+
+func defaults() sample {
+	s := sample{Listen: ":8080", Nodes: 3, inner: 7}
+	s.Tunnel.Listen, s.Tunnel.Dead = ":8443", 12*time.Second
+	return s
+}
+
+// load runs Load with a file's text ("" for none), an environment and arguments.
+func load(t *testing.T, file string, environ []string, args ...string) (sample, error) {
+	t.Helper()
+	dir := t.TempDir()
+	if file != "" {
+		if err := os.WriteFile(filepath.Join(dir, "hub.yaml"), []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, e := range environ {
+		k, v, _ := strings.Cut(e, "=")
+		t.Setenv(k, v)
+	}
+	set := pflag.NewFlagSet("hub", pflag.ContinueOnError)
+	Flags(set, defaults())
+	if err := set.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return Load(Program{Name: "hub", Dirs: []string{dir}, Environ: environ}, set, defaults())
+}
+
+func TestDefaultsAreValues(t *testing.T) {
+	got, err := load(t, "", nil)
+	if err != nil || !reflect.DeepEqual(got, defaults()) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestFlagsBeatEnvironmentBeatsFile(t *testing.T) {
+	file := "listen: :1\nnodes: 1\ntunnel:\n  listen: :1\n  dead: 1s\ncors-origins: [https://a, https://b]\n"
+	got, err := load(t, file, []string{"KUBILITICS_NODES=2", "KUBILITICS_TUNNEL_LISTEN=:2"}, "--tunnel-listen", ":3", "--debug")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := defaults()
+	want.Listen, want.Nodes, want.Debug = ":1", 2, true
+	want.Tunnel.Listen, want.Tunnel.Dead = ":3", time.Second
+	want.Origins = []string{"https://a", "https://b"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestWrongInputIsNamed(t *testing.T) {
+	cases := map[string]struct {
+		file    string
+		environ []string
+		want    []string
+	}{
+		"key in the file":        {file: "lisen: :1\n", want: []string{"hub.yaml", `"lisen"`, `"listen"`}},
+		"nested key":             {file: "tunnel:\n  deed: 1s\n", want: []string{`"tunnel.deed"`, `"tunnel.dead"`}},
+		"key in the environment": {environ: []string{"KUBILITICS_NODE=1"}, want: []string{`"KUBILITICS_NODE"`, `"KUBILITICS_NODES"`}},
+		"type":                   {file: "nodes: many\n", want: []string{"wrong type", "nodes"}},
+		"no YAML":                {file: "\t:", want: []string{"hub.yaml", "can't be read"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, err := load(t, c.file, c.environ)
+			if err == nil {
+				t.Fatal("nothing was said")
+			}
+			for _, w := range c.want {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("%q doesn't say %q", err, w)
+				}
+			}
+		})
+	}
+}
+
+func TestNamedFileMustBeThere(t *testing.T) {
+	if _, err := load(t, "", nil, "--config", filepath.Join(t.TempDir(), "none.yaml")); err == nil {
+		t.Error("a file that isn't there passed")
+	}
+}
+
+func TestVariablesOfTestsAreNoKeys(t *testing.T) {
+	if _, err := load(t, "", []string{"KUBILITICS_CACHE=/x", "KUBILITICS_TEST_POSTGRES=dsn", "PATH=/bin"}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLinesMaskSecrets(t *testing.T) {
+	c := defaults()
+	c.Token = "hush"
+	for _, l := range Lines(c) {
+		if strings.Contains(l.Value, "hush") {
+			t.Errorf("%s shows its secret", l.Key)
+		}
+		if l.Key == "tunnel.dead" && l.Value != "12s" {
+			t.Errorf("tunnel.dead is printed as %q", l.Value)
+		}
+	}
+}

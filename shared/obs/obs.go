@@ -1,0 +1,69 @@
+// Package obs makes what a program tells of itself: its log, its metrics and its version.
+package obs
+
+import (
+	"runtime/debug"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/kubilitics/kubilitics/shared/fault"
+)
+
+// version is set by the linker for released programs.
+var version string
+
+// Version is the program's version: the one it was built as, else the revision it was built from, else "dev".
+func Version() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "dev"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "dev-" + s.Value[:12]
+		}
+	}
+	return "dev"
+}
+
+// NewLogger makes a log to standard error: level debug, info, warn or error; format json or text.
+func NewLogger(level, format string) (*zap.Logger, error) {
+	l, err := zapcore.ParseLevel(level)
+	if err != nil {
+		return nil, fault.New(fault.BadRequest, "the log's level %q is none of debug, info, warn and error", level)
+	}
+	var cfg zap.Config
+	switch format {
+	case "json":
+		cfg = zap.NewProductionConfig()
+		cfg.EncoderConfig.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	case "text":
+		cfg = zap.NewDevelopmentConfig()
+		cfg.Development = false
+		cfg.EncoderConfig.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+	default:
+		return nil, fault.New(fault.BadRequest, "the log's format %q is none of json and text", format)
+	}
+	cfg.Level = zap.NewAtomicLevelAt(l)
+	cfg.DisableCaller, cfg.DisableStacktrace = true, true
+	log, err := cfg.Build()
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "the log can't be opened")
+	}
+	return log, nil
+}
+
+// NewRegistry makes a registry of metrics with those of the process, the Go runtime and the program's version in it.
+func NewRegistry(program string) *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "kubilitics_build_info", Help: "1, with the program and its version."}, []string{"program", "version"})
+	info.WithLabelValues(program, Version()).Set(1)
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info)
+	return reg
+}
