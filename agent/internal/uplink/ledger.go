@@ -28,7 +28,9 @@ type News struct {
 	Changes   []topo.Change
 	Manifests []topo.Manifest // of objects that are there; without a body where it was too much to keep
 	Events    []topo.Event
-	Synced    bool // every kind's first list has been told
+	// EventsMissed is an instant since which some events were not told; 0 is none.
+	EventsMissed int64
+	Synced       bool // every kind's first list has been told
 }
 
 // The bounds of what a ledger keeps for the hub.
@@ -62,7 +64,7 @@ type Ledger struct {
 	texts     map[topo.ID]topo.ID // the hash of each object's text
 	bodies    bodies
 	events    []topo.Event
-	lost      int // events that fell out of the bound
+	missed    int64 // instant since which events fell out of the bound; 0 none did
 
 	phase     phase
 	epoch     int64
@@ -108,6 +110,9 @@ func (l *Ledger) Absorb(n News) {
 		l.text(&n.Manifests[i])
 	}
 	l.hear(n.Events)
+	if n.EventsMissed > 0 {
+		l.miss(n.EventsMissed)
+	}
 	l.synced = l.synced || n.Synced
 }
 
@@ -170,13 +175,38 @@ func (l *Ledger) dropText(id topo.ID) {
 	}
 }
 
-// hear keeps events until they are sent; the oldest fall out first, and are counted.
+// hear keeps events until they are sent. The oldest fall out first; since when is remembered, for they can be listed again.
 func (l *Ledger) hear(events []topo.Event) {
 	l.events = append(l.events, events...)
-	if over := len(l.events) - maxEvents; over > 0 {
-		l.lost += over
-		l.events = slices.Delete(l.events, 0, over)
+	over := len(l.events) - maxEvents
+	if over <= 0 {
+		return
 	}
+	for _, e := range l.events[:over] {
+		l.miss(e.Last)
+	}
+	l.events = slices.Delete(l.events, 0, over)
+}
+
+// Relisted takes events that were listed again. What doesn't fit is let go now: listing it once more would not help.
+func (l *Ledger) Relisted(events []topo.Event) {
+	l.events = append(l.events, events...)
+	l.events = slices.Delete(l.events, 0, max(0, len(l.events)-maxEvents))
+}
+
+func (l *Ledger) miss(since int64) {
+	if l.missed == 0 || since < l.missed {
+		l.missed = max(since, 1)
+	}
+}
+
+// Missed gives, once and while there is a session to tell them in, the instant since which events must be listed again.
+func (l *Ledger) Missed() (since int64, some bool) {
+	if l.phase != steady || l.missed == 0 || len(l.events) > 0 {
+		return 0, false
+	}
+	since, l.missed = l.missed, 0
+	return since, true
 }
 
 // Open begins a session.
@@ -185,6 +215,9 @@ func (l *Ledger) Open(w *tunnelv1.Welcome) {
 	l.epoch, l.seq, l.credit = w.GetEpoch(), 0, w.GetCredit()
 	l.kindsNews = len(l.kinds) > 0
 	l.events = slices.DeleteFunc(l.events, func(e topo.Event) bool { return e.Last < w.GetEventsThrough() })
+	if l.missed > 0 {
+		l.missed = max(l.missed, w.GetEventsThrough())
+	}
 }
 
 // Lost ends it. What was under way is found again by the next session's comparison.

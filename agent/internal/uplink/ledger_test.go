@@ -239,8 +239,8 @@ func TestEventsAreBoundedAndNotRepeated(t *testing.T) {
 		events = append(events, topo.Event{UID: fmt.Sprint(i), Last: int64(i)})
 	}
 	p.ledger.Absorb(News{Events: events, Synced: true})
-	if len(p.ledger.events) != maxEvents || p.ledger.lost != 10 {
-		t.Errorf("%d events kept, %d lost", len(p.ledger.events), p.ledger.lost)
+	if len(p.ledger.events) != maxEvents || p.ledger.missed == 0 {
+		t.Errorf("%d events kept, missed since %d", len(p.ledger.events), p.ledger.missed)
 	}
 	w := p.hub.welcome()
 	w.EventsThrough = maxEvents
@@ -248,6 +248,12 @@ func TestEventsAreBoundedAndNotRepeated(t *testing.T) {
 	p.settle()
 	if len(p.hub.events) != 10 {
 		t.Errorf("the hub got %d events, want the 10 it did not have", len(p.hub.events))
+	}
+	if since, some := p.ledger.Missed(); !some || since != maxEvents {
+		t.Errorf("events are listed again since %d (%v), want since %d, which the hub has", since, some, maxEvents)
+	}
+	if _, again := p.ledger.Missed(); again {
+		t.Error("they are listed again and again")
 	}
 }
 

@@ -25,6 +25,8 @@ type Source interface {
 	// Read gets texts of objects again: those found, and those that could not be had this time. An object that is gone is in neither. It takes
 	// its time before it gives up, so that failures don't come back at once.
 	Read(ctx context.Context, refs []topo.Ref) (found []topo.Manifest, failed []topo.Ref)
+	// Events lists events again that happened at or after a Unix second, oldest first. It, too, takes its time before it gives up.
+	Events(ctx context.Context, since int64) ([]topo.Event, error)
 }
 
 // Config is what a link needs. All of it is required.
@@ -45,7 +47,7 @@ type Link struct {
 	cfg      Config
 	listener *tunnel.Listener
 	events   chan event
-	reads    chan []topo.Ref
+	reads    chan request
 	texts    chan texts
 	compare  chan struct{}
 	stats    atomic.Pointer[Stats]
@@ -74,16 +76,27 @@ type event struct {
 	err     error
 }
 
+// request is what must be read again: texts of objects, and, with a time, events.
+type request struct {
+	refs  []topo.Ref
+	since int64
+}
+
+func (r *request) empty() bool { return len(r.refs) == 0 && r.since == 0 }
+
+// texts is what came of a request.
 type texts struct {
 	asked  []topo.Ref
 	found  []topo.Manifest
 	failed []topo.Ref
+	events []topo.Event
+	missed int64
 }
 
 // NewLink makes a link; nothing happens before Run.
 func NewLink(cfg Config) *Link {
 	l := &Link{
-		cfg: cfg, listener: tunnel.NewListener("agent"), events: make(chan event), reads: make(chan []topo.Ref), texts: make(chan texts),
+		cfg: cfg, listener: tunnel.NewListener("agent"), events: make(chan event), reads: make(chan request), texts: make(chan texts),
 	}
 	l.stats.Store(&Stats{})
 	return l
@@ -135,14 +148,13 @@ func (l *Link) follow(ctx context.Context, out chan<- News) error {
 	}
 }
 
-// read fetches texts that the loop has asked for.
+// read fetches what the loop has asked for.
 func (l *Link) read(ctx context.Context) {
 	for {
 		select {
-		case refs := <-l.reads:
-			found, failed := l.cfg.Source.Read(ctx, refs)
+		case r := <-l.reads:
 			select {
-			case l.texts <- texts{refs, found, failed}:
+			case l.texts <- l.answer(ctx, r):
 			case <-ctx.Done():
 				return
 			}
@@ -152,17 +164,36 @@ func (l *Link) read(ctx context.Context) {
 	}
 }
 
+func (l *Link) answer(ctx context.Context, r request) texts {
+	t := texts{asked: r.refs}
+	if len(r.refs) > 0 {
+		t.found, t.failed = l.cfg.Source.Read(ctx, r.refs)
+	}
+	if r.since == 0 {
+		return t
+	}
+	var err error
+	if t.events, err = l.cfg.Source.Events(ctx, r.since); err != nil {
+		l.cfg.Log.Warn("events were missed and can't be listed now; the next session tries again", zap.Error(err))
+		t.missed = r.since
+	}
+	return t
+}
+
 // loop is the one goroutine that touches the ledger.
 func (l *Link) loop(ctx context.Context, news <-chan News) error {
 	ledger := l.cfg.Ledger
 	var now *conversation
-	var wanted []topo.Ref
+	var want request
 	for {
 		now = l.say(now)
-		wanted = append(wanted, ledger.Wanted()...)
+		want.refs = append(want.refs, ledger.Wanted()...)
+		if since, some := ledger.Missed(); some {
+			want.since = since
+		}
 		l.note(now)
-		var reads chan<- []topo.Ref
-		if len(wanted) > 0 {
+		var reads chan<- request
+		if !want.empty() {
 			reads = l.reads
 		}
 		select {
@@ -170,10 +201,12 @@ func (l *Link) loop(ctx context.Context, news <-chan News) error {
 			ledger.Absorb(n)
 		case e := <-l.events:
 			now = l.hear(now, e)
-		case reads <- wanted:
-			wanted = nil
+		case reads <- want:
+			want = request{}
 		case t := <-l.texts:
 			ledger.Provide(t.asked, t.found, t.failed)
+			ledger.Relisted(t.events)
+			ledger.Absorb(News{EventsMissed: t.missed})
 		case <-l.compare:
 			ledger.Compare()
 		case <-ctx.Done():

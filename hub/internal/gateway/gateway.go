@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
-	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	tunnelv1 "github.com/kubilitics/kubilitics/proto/tunnel/v1"
 	"github.com/kubilitics/kubilitics/shared/fault"
@@ -19,7 +18,6 @@ import (
 
 // Store is what the gateway reads and notes.
 type Store interface {
-	Cluster(ctx context.Context, at store.Scope) (fleet.Cluster, error)
 	MarkHeard(ctx context.Context, heard []store.Heard) error
 	ExpireSessions(ctx context.Context, before time.Time) (int, error)
 }
@@ -60,24 +58,10 @@ func New(s Store, identify Identify, log *zap.Logger) *Gateway {
 	return &Gateway{store: s, identify: identify, log: log, links: map[*tunnel.Session]*link{}, holder: map[store.Scope]*link{}}
 }
 
-// Welcome decides whether a verified peer may have a tunnel at all: tunnel.ServerConfig.Admit.
-func (g *Gateway) Welcome(ctx context.Context, p tunnel.Peer) error {
-	at, err := g.identify(p)
-	if err != nil {
-		return err
-	}
-	if _, err := g.store.Cluster(ctx, at); fault.Is(err, fault.NotFound) {
-		return fault.New(fault.Forbidden, "cluster %s was deleted here: its certificate is revoked", at.Cluster)
-	} else if err != nil {
-		return err
-	}
-	return nil
-}
-
 // Attach takes a new tunnel in, until it ends: tunnel.ServerConfig.OnSession.
 func (g *Gateway) Attach(s *tunnel.Session) {
 	at, err := g.identify(s.Peer())
-	if err != nil { // Welcome has asked before
+	if err != nil { // asked before the tunnel was admitted
 		s.Close(err)
 		return
 	}

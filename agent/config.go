@@ -1,0 +1,86 @@
+package agent
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/topo"
+)
+
+// Config is all that an agent is told at its start. Keys, flags and variables come from its tags.
+type Config struct {
+	Hub      string `conf:"hub" usage:"address of the hub's tunnels: tls://host:port, ws:// or wss://"`
+	HubCA    string `conf:"hub-ca" usage:"PEM file with roots for the outer TLS of a wss:// address; the system's if empty"`
+	Token    string `conf:"token" usage:"join token, needed until the agent is enrolled" secret:"true"`
+	Proxy    string `conf:"proxy" usage:"HTTP proxy through which the hub is reached, http://host:port"`
+	StateDir string `conf:"state-dir" usage:"directory of the agent's keys and certificate"`
+	Secret   string `conf:"state-secret" usage:"namespace/name of the Secret that holds them instead, in a cluster"`
+
+	Kubeconfig string   `conf:"kubeconfig" usage:"file that says how to reach the cluster; the pod's own account if empty"`
+	Context    string   `conf:"context" usage:"context of the kubeconfig; its current one if empty"`
+	Share      string   `conf:"share" usage:"what leaves the cluster: manifests, or topology alone"`
+	Namespaces []string `conf:"namespaces" usage:"namespaces to watch; all if empty"`
+	Exclude    []string `conf:"exclude" usage:"kinds not to watch, as Kind.group, or Kind for the core group"`
+
+	Log LogConfig `conf:"log"`
+}
+
+// LogConfig is about the log.
+type LogConfig struct {
+	Level  string `conf:"level" usage:"debug, info, warn or error"`
+	Format string `conf:"format" usage:"json or text"`
+}
+
+// The share modes.
+const (
+	shareManifests = "manifests"
+	shareTopology  = "topology"
+)
+
+// DefaultConfig is what holds where nothing else is said.
+func DefaultConfig() Config {
+	return Config{StateDir: defaultStateDir(), Share: shareManifests, Log: LogConfig{Level: "info", Format: "json"}}
+}
+
+func defaultStateDir() string {
+	if dir, err := os.UserConfigDir(); err == nil {
+		return filepath.Join(dir, "kubilitics", "agent")
+	}
+	return "kubilitics-agent"
+}
+
+// reconnectAfter is the first bound of the wait before a lost session is dialled again.
+const reconnectAfter = 2 * time.Second
+
+func (c Config) check() error {
+	f := fault.New(fault.BadRequest, "the configuration can't be right")
+	if c.Hub == "" {
+		f = f.WithField("hub", "must say where the hub is")
+	}
+	if !slices.Contains([]string{shareManifests, shareTopology}, c.Share) {
+		f = f.WithField("share", "%q is neither %s nor %s", c.Share, shareManifests, shareTopology)
+	}
+	if c.Secret != "" && strings.Count(c.Secret, "/") != 1 {
+		f = f.WithField("state-secret", "%q is no namespace/name", c.Secret)
+	}
+	if len(f.Fields) == 0 {
+		return nil
+	}
+	for _, field := range f.Fields {
+		f.Message += "; " + field.Name + ": " + field.Reason
+	}
+	return f
+}
+
+func (c Config) excluded() []topo.GroupKind {
+	var out []topo.GroupKind
+	for _, text := range c.Exclude {
+		kind, group, _ := strings.Cut(text, ".")
+		out = append(out, topo.GroupKind{Group: group, Kind: kind})
+	}
+	return out
+}

@@ -1,0 +1,167 @@
+package hub
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/kubilitics/kubilitics/shared/fault"
+)
+
+// Config is all that a hub is told at its start; nothing changes it afterwards. Keys, flags and variables come from its tags.
+type Config struct {
+	Listen         string   `conf:"listen" usage:"address of the API, host:port"`
+	TLSCert        string   `conf:"tls-cert" usage:"PEM file with the API's certificate and its chain; plain HTTP without one"`
+	TLSKey         string   `conf:"tls-key" usage:"PEM file with the key of tls-cert"`
+	Database       string   `conf:"database" usage:"postgres://… or sqlite:FILE; a file in data-dir if empty" secret:"true"`
+	DataDir        string   `conf:"data-dir" usage:"directory of what the hub keeps in files: its CA, and the database unless that is elsewhere"`
+	Tenant         string   `conf:"tenant" usage:"slug of the tenant that the first token is for"`
+	CORSOrigins    []string `conf:"cors-origins" usage:"origins of other sites whose pages may call the API"`
+	TrustedProxies []string `conf:"trusted-proxies" usage:"addresses or prefixes of proxies whose X-Forwarded-For is believed"`
+
+	Tunnel TunnelConfig `conf:"tunnel"`
+	CA     CAConfig     `conf:"ca"`
+	Keep   KeepConfig   `conf:"keep"`
+	Log    LogConfig    `conf:"log"`
+
+	VerifyEvery time.Duration `conf:"verify-every" usage:"between recomputing a cluster's digests from its stored rows; 0 never does"`
+}
+
+// TunnelConfig is about the listener that agents come to.
+type TunnelConfig struct {
+	Listen  string   `conf:"listen" usage:"address of the tunnels, host:port"`
+	Address string   `conf:"address" usage:"how agents reach tunnel.listen, tls://host:port; worked out from tunnel.listen if empty"`
+	Names   []string `conf:"names" usage:"further DNS names and addresses in the hub's tunnel certificate"`
+}
+
+// CAConfig is about the certificates of agents.
+type CAConfig struct {
+	File      string        `conf:"file" usage:"PEM file with the hub's root certificate and key; made in data-dir if empty"`
+	Trusted   string        `conf:"trusted" usage:"PEM file with further roots that agents are to trust, during a rotation"`
+	Domain    string        `conf:"domain" usage:"SPIFFE trust domain of agents' identities"`
+	Lifetime  time.Duration `conf:"lifetime" usage:"of agents' certificates"`
+	TokenLife time.Duration `conf:"token-lifetime" usage:"of join tokens"`
+}
+
+// KeepConfig is how long what is past is kept.
+type KeepConfig struct {
+	Feed    time.Duration `conf:"feed" usage:"changes, for streams that resume"`
+	History time.Duration `conf:"history" usage:"past versions of resources and edges"`
+	Events  time.Duration `conf:"events" usage:"Kubernetes Events"`
+}
+
+// LogConfig is about the log.
+type LogConfig struct {
+	Level  string `conf:"level" usage:"debug, info, warn or error"`
+	Format string `conf:"format" usage:"json or text"`
+}
+
+// DefaultConfig is what holds where nothing else is said: a hub for this machine alone.
+func DefaultConfig() Config {
+	return Config{
+		Listen:  "127.0.0.1:8400",
+		DataDir: defaultDataDir(),
+		Tenant:  "default",
+		Tunnel:  TunnelConfig{Listen: "127.0.0.1:8443"},
+		CA:      CAConfig{Domain: "kubilitics.internal", Lifetime: 24 * time.Hour, TokenLife: time.Hour},
+		Keep:    KeepConfig{Feed: 24 * time.Hour, History: 30 * 24 * time.Hour, Events: 7 * 24 * time.Hour},
+		Log:     LogConfig{Level: "info", Format: "json"},
+
+		VerifyEvery: 6 * time.Hour,
+	}
+}
+
+func defaultDataDir() string {
+	if dir, err := os.UserConfigDir(); err == nil {
+		return filepath.Join(dir, "kubilitics")
+	}
+	return "kubilitics"
+}
+
+// check finds what can't be right, all of it at once.
+func (c Config) check() error {
+	f := fault.New(fault.BadRequest, "the configuration can't be right")
+	for key, value := range map[string]string{"listen": c.Listen, "tunnel.listen": c.Tunnel.Listen} {
+		if _, _, err := net.SplitHostPort(value); err != nil {
+			f = f.WithField(key, "%q is no host:port", value)
+		}
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		f = f.WithField("tls-cert", "tls-cert and tls-key go together")
+	}
+	for key, d := range map[string]time.Duration{"ca.lifetime": c.CA.Lifetime, "ca.token-lifetime": c.CA.TokenLife, "keep.feed": c.Keep.Feed, "keep.history": c.Keep.History, "keep.events": c.Keep.Events} {
+		if d <= 0 {
+			f = f.WithField(key, "must be longer than nothing")
+		}
+	}
+	if c.Tenant == "" {
+		f = f.WithField("tenant", "must not be empty")
+	}
+	if _, err := c.proxies(); err != nil {
+		f = f.WithField("trusted-proxies", "%v", err)
+	}
+	if len(f.Fields) == 0 {
+		return nil
+	}
+	for _, field := range f.Fields {
+		f.Message += "; " + field.Name + ": " + field.Reason
+	}
+	return f
+}
+
+func (c Config) proxies() ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, text := range c.TrustedProxies {
+		if addr, err := netip.ParseAddr(text); err == nil {
+			out = append(out, netip.PrefixFrom(addr, addr.BitLen()))
+			continue
+		}
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// caFile is where the root is.
+func (c Config) caFile() string {
+	if c.CA.File != "" {
+		return c.CA.File
+	}
+	return filepath.Join(c.DataDir, "ca.pem")
+}
+
+// isPostgres tells which body of the store is meant.
+func (c Config) isPostgres() bool {
+	return strings.HasPrefix(c.Database, "postgres://") || strings.HasPrefix(c.Database, "postgresql://")
+}
+
+// sqliteFile is the file of the embedded store.
+func (c Config) sqliteFile() (string, error) {
+	if c.Database == "" {
+		return filepath.Join(c.DataDir, "kubilitics.db"), nil
+	}
+	file, ok := strings.CutPrefix(c.Database, "sqlite:")
+	if !ok || file == "" {
+		return "", fault.New(fault.BadRequest, "the database is neither postgres://… nor sqlite:FILE").WithField("database", "unknown scheme")
+	}
+	return file, nil
+}
+
+// tunnelAddress is how agents are told to reach the tunnels.
+func (c Config) tunnelAddress(bound net.Addr) string {
+	if c.Tunnel.Address != "" {
+		return c.Tunnel.Address
+	}
+	host, _, _ := net.SplitHostPort(c.Tunnel.Listen)
+	_, port, _ := net.SplitHostPort(bound.String())
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host, _ = os.Hostname()
+	}
+	return "tls://" + net.JoinHostPort(host, port)
+}

@@ -1,0 +1,256 @@
+// Package hub is the composition root of the hub: it opens what there is to open, wires the rooms to each other, runs them, and
+// stops them in the reverse order. It is the only room that sees every other.
+package hub
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"github.com/kubilitics/kubilitics/hub/internal/auth"
+	"github.com/kubilitics/kubilitics/hub/internal/enroll"
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+	"github.com/kubilitics/kubilitics/hub/internal/gateway"
+	"github.com/kubilitics/kubilitics/hub/internal/httpapi"
+	"github.com/kubilitics/kubilitics/hub/internal/ingest"
+	"github.com/kubilitics/kubilitics/hub/internal/live"
+	"github.com/kubilitics/kubilitics/hub/internal/query"
+	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/obs"
+	"github.com/kubilitics/kubilitics/shared/tunnel"
+)
+
+// tunnelPath is where the API's listener takes tunnels over WebSockets, for agents behind what lets only HTTP through.
+const tunnelPath = "/tunnel/v1"
+
+// drainTime is how long requests under way may take to end when the hub stops.
+const drainTime = 10 * time.Second
+
+// Hub is a hub that has opened its database and its listeners, and serves once it runs.
+type Hub struct {
+	cfg       Config
+	log       *zap.Logger
+	store     store.Store
+	tenant    fleet.Tenant
+	bootstrap string
+
+	apiListener    net.Listener
+	tunnelListener net.Listener
+
+	api      *httpapi.API
+	http     *http.Server
+	tunnels  *tunnel.Server
+	calls    *tunnel.Listener // of agents, on their tunnels
+	contacts *tunnel.Listener // of agents that enrol
+	grpc     *grpc.Server
+	gateway  *gateway.Gateway
+	enroll   *enroll.Service
+	tokens   *auth.Tokens
+	live     *live.Live
+	janitor  *janitor
+}
+
+// New opens a hub: its database, migrated to this program's schema, its CA and its listeners. Close or Run must follow.
+func New(ctx context.Context, cfg Config, log *zap.Logger) (*Hub, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return nil, fault.Wrap(err, fault.BadRequest, "the data directory %s can't be made", cfg.DataDir)
+	}
+	h := &Hub{cfg: cfg, log: log}
+	if err := h.open(ctx); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
+}
+
+func (h *Hub) open(ctx context.Context) (err error) {
+	if h.store, err = openStore(ctx, h.cfg, h.log); err != nil {
+		return err
+	}
+	if h.tenant, err = h.store.EnsureTenant(ctx, h.cfg.Tenant); err != nil {
+		return err
+	}
+	h.tokens = auth.New(h.store, auth.Config{}, h.log.Named("auth"))
+	if h.bootstrap, err = h.tokens.Bootstrap(ctx, h.tenant.ID); err != nil {
+		return err
+	}
+	if h.apiListener, err = listen(ctx, h.cfg.Listen); err != nil {
+		return err
+	}
+	if h.tunnelListener, err = listen(ctx, h.cfg.Tunnel.Listen); err != nil {
+		return err
+	}
+	return h.wire()
+}
+
+func listen(ctx context.Context, at string) (net.Listener, error) {
+	var cfg net.ListenConfig
+	l, err := cfg.Listen(ctx, "tcp", at)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Unavailable, "the address %s can't be listened on", at)
+	}
+	return l, nil
+}
+
+// wire makes the rooms and shows them to each other. Nothing runs yet.
+func (h *Hub) wire() error {
+	authority, err := enroll.OpenAuthority(enroll.AuthorityConfig{File: h.cfg.caFile(), TrustedFile: h.cfg.CA.Trusted, Names: h.cfg.Tunnel.Names})
+	if err != nil {
+		return err
+	}
+	reg := obs.NewRegistry("kubilitics-hub")
+	h.enroll = enroll.New(h.store, authority, enroll.Config{TrustDomain: h.cfg.CA.Domain, Lifetime: h.cfg.CA.Lifetime, TokenLifetime: h.cfg.CA.TokenLife}, h.log.Named("enroll"))
+	h.gateway = gateway.New(h.store, h.identify, h.log.Named("gateway"))
+	h.live = live.New(live.Config{Store: h.store, Recheck: h.tokens.Recheck, Log: h.log.Named("live")})
+	h.wireTunnels(authority, reg)
+	h.wireAPI(authority, reg)
+	h.janitor = newJanitor(h, reg)
+	return nil
+}
+
+func (h *Hub) identify(p tunnel.Peer) (store.Scope, error) {
+	at, _, err := h.enroll.Verify(p.Certificate)
+	return at, err
+}
+
+func (h *Hub) wireTunnels(authority *enroll.Authority, reg prometheus.Registerer) {
+	h.calls, h.contacts = tunnel.NewListener("agents"), tunnel.NewListener("first contacts")
+	h.grpc = grpc.NewServer(tunnel.ServerOptions()...)
+	ingest.Register(h.grpc, h.store, h.gateway, h.enroll, h.log.Named("ingest"), reg)
+	h.tunnels = tunnel.NewServer(tunnel.ServerConfig{
+		Credentials: authority.Credentials,
+		Admit:       h.enroll.Admit,
+		OnSession:   h.gateway.Attach,
+		Streams:     map[tunnel.Kind]*tunnel.Listener{tunnel.GRPC: h.calls},
+		Enroll:      h.contacts,
+		Refused: func(from net.Addr, err error) {
+			h.log.Info("a connection to the tunnels came to nothing", zap.Stringer("from", from), zap.Error(err))
+		},
+	})
+}
+
+func (h *Hub) wireAPI(authority *enroll.Authority, reg *prometheus.Registry) {
+	proxies, _ := h.cfg.proxies() // checked at the start
+	pin := authority.Pin()
+	h.api = httpapi.New(httpapi.Config{
+		Version:        obs.Version(),
+		Authenticator:  h.tokens,
+		Enroller:       h.enroll,
+		Pin:            hex.EncodeToString(pin[:]),
+		Install:        h.install,
+		Tokens:         h.tokens,
+		Tunnels:        tunnelsOf{h.gateway},
+		Store:          h.store,
+		Query:          query.New(h.store),
+		Live:           h.live,
+		Gatherer:       reg,
+		Registerer:     reg,
+		Log:            h.log.Named("api"),
+		AllowedOrigins: h.cfg.CORSOrigins,
+		TrustedProxies: proxies,
+	})
+	mux := http.NewServeMux()
+	mux.Handle(tunnelPath, h.tunnels)
+	mux.Handle("/", h.api)
+	// Headers are bounded in time here; bodies and answers are bounded by the API itself, route by route, because streams have no end.
+	h.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: zap.NewStdLog(h.log.Named("http"))}
+}
+
+// install is the command that starts a cluster's agent.
+func (h *Hub) install(i enroll.Invitation) string {
+	return "kubilitics-agent run --hub " + h.TunnelAddress() + " --token " + i.Token
+}
+
+// APIURL is where the API is.
+func (h *Hub) APIURL() string {
+	scheme := "http://"
+	if h.cfg.TLSCert != "" {
+		scheme = "https://"
+	}
+	return scheme + h.apiListener.Addr().String()
+}
+
+// TunnelAddress is how agents reach this hub.
+func (h *Hub) TunnelAddress() string { return h.cfg.tunnelAddress(h.tunnelListener.Addr()) }
+
+// BootstrapToken is the first administrator's token, made when the tenant had none; "" otherwise. Whoever asks shows it once.
+func (h *Hub) BootstrapToken() string { return h.bootstrap }
+
+// Run serves until ctx ends or something fails for good, and returns when all of it has stopped. The database, which everything else
+// needs to the last, is closed after.
+func (h *Hub) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return h.live.Run(ctx) })
+	g.Go(func() error { return h.tokens.Run(ctx) })
+	g.Go(func() error { return h.gateway.Run(ctx) })
+	g.Go(func() error { return h.janitor.run(ctx) })
+	g.Go(func() error { return h.enroll.Serve(ctx, h.contacts) })
+	g.Go(func() error { return h.serveCalls(ctx) })
+	g.Go(func() error { return h.tunnels.Serve(ctx, h.tunnelListener) })
+	g.Go(func() error { return h.serveAPI(ctx) })
+	h.log.Info("the hub serves", zap.String("api", h.APIURL()), zap.String("tunnels", h.TunnelAddress()), zap.String("version", obs.Version()))
+	err := g.Wait()
+	return errors.Join(err, h.Close())
+}
+
+func (h *Hub) serveCalls(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, h.grpc.Stop)
+	defer stop()
+	if err := h.grpc.Serve(h.calls); err != nil && ctx.Err() == nil {
+		return fault.Wrap(err, fault.Internal, "the agents' service failed")
+	}
+	h.grpc.Stop() // also waits for the handlers
+	return nil
+}
+
+func (h *Hub) serveAPI(ctx context.Context) error {
+	drained := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		defer cancel()
+		h.api.Close()
+		drained <- h.http.Shutdown(ctx)
+	})
+	err := h.serveHTTP()
+	if !stop() {
+		err = errors.Join(<-drained, h.http.Close())
+	}
+	if err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fault.Wrap(err, fault.Internal, "the API's listener failed")
+	}
+	return nil
+}
+
+func (h *Hub) serveHTTP() error {
+	if h.cfg.TLSCert == "" {
+		return h.http.Serve(h.apiListener)
+	}
+	h.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	return h.http.ServeTLS(h.apiListener, h.cfg.TLSCert, h.cfg.TLSKey)
+}
+
+// Close lets go of what New opened. Run does it too.
+func (h *Hub) Close() error {
+	for _, l := range []net.Listener{h.apiListener, h.tunnelListener} {
+		if l != nil {
+			_ = l.Close() // closed already after Run
+		}
+	}
+	if h.store == nil {
+		return nil
+	}
+	return h.store.Close()
+}

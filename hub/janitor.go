@@ -1,0 +1,121 @@
+package hub
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/kubilitics/kubilitics/hub/internal/gateway"
+	"github.com/kubilitics/kubilitics/hub/internal/httpapi"
+	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/shared/topo"
+)
+
+// janitor does what is due now and then: it deletes what is kept long enough, purges what was deleted, and recomputes digests.
+type janitor struct {
+	hub       *Hub
+	corrected prometheus.Counter
+	verified  map[store.Scope]time.Time
+}
+
+// How often the janitor looks, and how much it does in one go: short transactions, so that nobody waits for it.
+const (
+	sweepEvery = time.Minute
+	sweepRows  = 5000
+)
+
+func newJanitor(h *Hub, reg prometheus.Registerer) *janitor {
+	j := &janitor{hub: h, verified: map[store.Scope]time.Time{}, corrected: prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "kubilitics_verify_corrected_total", Help: "Stored rows whose hash or digest did not tell what their columns say.",
+	})}
+	reg.MustRegister(j.corrected)
+	return j
+}
+
+func (j *janitor) run(ctx context.Context) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		j.sweep(ctx)
+		j.verifyDue(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// sweep deletes until nothing is left to delete. A failure is logged, and the next round tries again.
+func (j *janitor) sweep(ctx context.Context) {
+	keep := store.Keep{Feed: j.hub.cfg.Keep.Feed, History: j.hub.cfg.Keep.History, Events: j.hub.cfg.Keep.Events}
+	j.repeat(ctx, "what is past its time was not deleted", func() (bool, error) { return j.hub.store.Trim(ctx, keep, sweepRows) })
+	j.repeat(ctx, "deleted clusters were not purged", func() (bool, error) { return j.hub.store.Purge(ctx, sweepRows) })
+}
+
+func (j *janitor) repeat(ctx context.Context, failure string, step func() (more bool, err error)) {
+	for ctx.Err() == nil {
+		more, err := step()
+		if err != nil && ctx.Err() == nil {
+			j.hub.log.Warn(failure, zap.Error(err))
+		}
+		if err != nil || !more {
+			return
+		}
+	}
+}
+
+// verifyDue recomputes the digests of live clusters whose turn it is, one a round: each reads all of its cluster's rows.
+func (j *janitor) verifyDue(ctx context.Context) {
+	if j.hub.cfg.VerifyEvery <= 0 {
+		return
+	}
+	now := time.Now()
+	for _, at := range j.hub.gateway.Live() {
+		last, seen := j.verified[at]
+		if !seen {
+			j.verified[at] = now // a session that has just begun has just compared
+			continue
+		}
+		if now.Sub(last) < j.hub.cfg.VerifyEvery {
+			continue
+		}
+		j.verified[at] = now
+		if _, err := j.hub.Verify(ctx, at); err != nil && ctx.Err() == nil {
+			j.hub.log.Warn("a cluster's digests were not verified", zap.Stringer("cluster", at.Cluster), zap.Error(err))
+		}
+		return
+	}
+}
+
+// Verify recomputes a cluster's digests from its stored rows, and has its agent compare: what was damaged is sent again. It gives the
+// number of rows that did not say what their hashes said.
+func (h *Hub) Verify(ctx context.Context, at store.Scope) (corrected int, err error) {
+	for _, table := range topo.Tables {
+		n, err := h.store.Verify(ctx, at, table)
+		corrected += n
+		if err != nil {
+			return corrected, err
+		}
+	}
+	h.janitor.corrected.Add(float64(corrected))
+	if corrected > 0 {
+		h.log.Error("stored rows were damaged; the agent is asked to send them again", zap.Stringer("cluster", at.Cluster), zap.Int("rows", corrected))
+	}
+	return corrected, h.gateway.Resync(ctx, at, "verify")
+}
+
+// tunnelsOf shows the gateway to the API.
+type tunnelsOf struct{ gateway *gateway.Gateway }
+
+func (t tunnelsOf) Ping(ctx context.Context, at store.Scope) (httpapi.Pong, error) {
+	reply, took, err := t.gateway.Ping(ctx, at)
+	if err != nil {
+		return httpapi.Pong{}, err
+	}
+	return httpapi.Pong{Agent: reply.GetAgentVersion(), Version: reply.GetKubernetesVersion(), RoundTrip: took}, nil
+}
+
+func (t tunnelsOf) Cut(at store.Scope, why error) { t.gateway.Cut(at, why) }
