@@ -87,12 +87,12 @@ func (e *Endpoint) bound(ctx context.Context) (context.Context, context.CancelFu
 }
 
 // secure connects and runs the TLS handshake.
-func (e *Endpoint) secure(ctx context.Context, cfg *tls.Config) (*meter, *tls.Conn, error) {
+func (e *Endpoint) secure(ctx context.Context, cfg *tls.Config) (*wire, *tls.Conn, error) {
 	inner, err := e.connect(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	raw := newMeter(inner)
+	raw := newWire(inner)
 	conn := tls.Client(raw, cfg)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()

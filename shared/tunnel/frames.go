@@ -2,10 +2,10 @@ package tunnel
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/kubilitics/kubilitics/shared/fault"
 )
@@ -59,6 +59,7 @@ type flow struct {
 // frame boundaries of both directions.
 type frames struct {
 	net.Conn // TLS
+	raw      *wire
 
 	mu    sync.Mutex
 	flows map[uint32]*flow
@@ -78,8 +79,8 @@ type frames struct {
 	leftover []byte      // of an injected header that did not fit the reader's buffer
 }
 
-func newFrames(conn net.Conn) *frames {
-	return &frames{Conn: conn, flows: map[uint32]*flow{}}
+func newFrames(conn net.Conn, raw *wire) *frames {
+	return &frames{Conn: conn, raw: raw, flows: map[uint32]*flow{}}
 }
 
 // streams lists the streams that are not over.
@@ -102,13 +103,12 @@ func (f *frames) open() int {
 	return len(f.flows)
 }
 
-var joined = sync.Pool{New: func() any { return new([frameHeader + frameBody]byte) }}
-
 // Write is called by yamux's send loop with a header, then, when the header announces one, with its body. The header of a
-// data frame is kept until the body comes.
+// data frame is kept until the body comes, so that only whole frames are written and a reset may go between any two.
 func (f *frames) Write(p []byte) (int, error) {
 	if f.bodyLeft > 0 {
-		return f.writeBody(p)
+		f.bodyLeft = 0
+		return f.writeFrame(f.head[:], p)
 	}
 	copy(f.head[:], p)
 	f.sent(&f.head)
@@ -116,25 +116,36 @@ func (f *frames) Write(p []byte) (int, error) {
 		f.bodyLeft = f.head.length()
 		return len(p), nil
 	}
-	return f.send(p)
+	return f.writeFrame(nil, p)
 }
 
-func (f *frames) writeBody(body []byte) (int, error) {
-	f.bodyLeft = 0
-	buf := joined.Get().(*[frameHeader + frameBody]byte)
-	defer joined.Put(buf)
-	frame := append(append(buf[:0], f.head[:]...), body...)
-	if _, err := f.send(frame); err != nil {
-		return 0, err
-	}
-	return len(body), nil
-}
+// smallFrame is the size up to which header and body are copied together into one record; above it the copy costs more than
+// a record of its own for the header.
+const smallFrame = 4 << 10
 
-// send writes whole frames only, so that a reset may go between any two calls.
-func (f *frames) send(p []byte) (int, error) {
+var joined = sync.Pool{New: func() any { return new([smallFrame]byte) }}
+
+// writeFrame writes a frame, its header without a system call of its own, and returns how much of the body was written.
+func (f *frames) writeFrame(head, body []byte) (int, error) {
 	f.writing.Lock()
 	defer f.writing.Unlock()
-	return f.Conn.Write(p)
+	if len(head) == 0 {
+		return f.Conn.Write(body)
+	}
+	if len(head)+len(body) <= smallFrame {
+		buf := joined.Get().(*[smallFrame]byte)
+		defer joined.Put(buf)
+		if _, err := f.Conn.Write(append(append(buf[:0], head...), body...)); err != nil {
+			return 0, err
+		}
+		return len(body), nil
+	}
+	f.raw.hold()
+	if _, err := f.Conn.Write(head); err != nil {
+		return 0, err
+	}
+	n, err := f.Conn.Write(body)
+	return n, errors.Join(err, f.raw.release())
 }
 
 // sent notes a frame of ours.
@@ -176,7 +187,7 @@ func (f *frames) reset(id uint32) error {
 	f.pending.Store(true)
 	f.mu.Unlock()
 	rst := newHeader(frameWindow, flagRST, id)
-	_, err := f.send(rst[:])
+	_, err := f.writeFrame(nil, rst[:])
 	return err
 }
 
@@ -288,33 +299,3 @@ func (f *frames) turn(w *flow, id uint32, flags uint16) {
 		delete(f.flows, id)
 	}
 }
-
-// meter counts the bytes of a connection below TLS and remembers when the last one came: any byte is life, also the part
-// of a record that is not complete yet.
-type meter struct {
-	net.Conn
-	in, out atomic.Uint64
-	heard   atomic.Int64 // since start, on the monotonic clock
-	start   time.Time
-}
-
-func newMeter(conn net.Conn) *meter { return &meter{Conn: conn, start: time.Now()} }
-
-// Read counts.
-func (m *meter) Read(p []byte) (int, error) {
-	n, err := m.Conn.Read(p)
-	if n > 0 {
-		m.in.Add(uint64(n))
-		m.heard.Store(int64(time.Since(m.start)))
-	}
-	return n, err
-}
-
-// Write counts.
-func (m *meter) Write(p []byte) (int, error) {
-	n, err := m.Conn.Write(p)
-	m.out.Add(uint64(n))
-	return n, err
-}
-
-func (m *meter) lastHeard() time.Time { return m.start.Add(time.Duration(m.heard.Load())) }

@@ -35,13 +35,13 @@ func PinOf(cert *x509.Certificate) Pin { return sha256.Sum256(cert.RawSubjectPub
 
 // link is a connection that has passed its TLS handshake.
 type link struct {
-	raw     *meter
+	raw     *wire
 	tls     *tls.Conn
 	peer    Peer
 	expires time.Time // the earlier NotAfter of both certificates
 }
 
-func newLink(raw *meter, conn *tls.Conn, own tls.Certificate) link {
+func newLink(raw *wire, conn *tls.Conn, own tls.Certificate) link {
 	l := link{raw: raw, tls: conn, peer: Peer{Addr: raw.RemoteAddr()}}
 	if own.Leaf != nil {
 		l.expires = own.Leaf.NotAfter

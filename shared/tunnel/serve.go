@@ -183,7 +183,7 @@ func (s *Server) spawn(f func()) bool {
 
 // handle takes a connection to its session or enrolment.
 func (s *Server) handle(conn net.Conn) {
-	raw := newMeter(conn)
+	raw := newWire(conn)
 	err := s.shake(raw)
 	<-s.pending
 	if err != nil {
@@ -193,7 +193,7 @@ func (s *Server) handle(conn net.Conn) {
 }
 
 // shake runs the handshake in its time and hands the result on.
-func (s *Server) shake(raw *meter) error {
+func (s *Server) shake(raw *wire) error {
 	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.Limits.HandshakeTimeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() }) // unlike a deadline it also ends a WebSocket's read

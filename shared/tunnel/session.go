@@ -20,7 +20,7 @@ type Session struct {
 	settings Settings
 	peer     Peer
 	expires  time.Time
-	raw      *meter
+	raw      *wire
 	frames   *frames
 	mux      *yamux.Session
 	routes   map[Kind]*Listener
@@ -43,7 +43,7 @@ type Session struct {
 func newSession(link link, client bool, routes map[Kind]*Listener, settings Settings) (*Session, error) {
 	s := &Session{
 		settings: settings, peer: link.peer, expires: link.expires, raw: link.raw, routes: routes,
-		frames:   newFrames(link.tls),
+		frames:   newFrames(link.tls, link.raw),
 		opens:    make(chan struct{}, settings.MaxOpening),
 		finished: make(chan struct{}),
 	}

@@ -23,9 +23,9 @@ type Settings struct {
 // keeps the opener below it, so it needs no more; each slot costs the hub eight bytes per idle agent.
 const backlog = 256
 
-// frameBody is the most that one frame carries: with its header it fills exactly one TLS record, so a full frame costs one
-// record and one write, and a small frame waits behind at most 16 KiB of another stream.
-const frameBody = 16384 - frameHeader
+// frameBody is the most that one frame carries: what io.Copy writes at once. A small frame waits behind at most so much of
+// another stream, 1.3 ms at 25 MB/s.
+const frameBody = 32 << 10
 
 func orDefault[T int | uint32 | time.Duration](v, def T) T {
 	if v == 0 {

@@ -14,10 +14,15 @@ import (
 func main() {
 	only := flag.String("only", "", "measure only what contains this text: cpu, bulk, stalled, idle")
 	cpuprofile := flag.String("cpuprofile", "", "write a processor profile here")
+	agents := flag.Bool("agents", false, "be the process of the agents (the idle measurement starts it)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *only, *cpuprofile); err != nil {
+	do := func() error { return run(ctx, *only, *cpuprofile) }
+	if *agents {
+		do = func() error { return beFleet(ctx) }
+	}
+	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench tunnel:", err)
 		os.Exit(1)
 	}
@@ -34,6 +39,9 @@ func run(ctx context.Context, only, cpuprofile string) error {
 		run  func(context.Context) error
 	}{
 		{"cpu", cpuPerGB},
+		{"bulk", smallUnderBulk},
+		{"stalled", stalledReader},
+		{"idle", idle},
 	} {
 		if !strings.Contains(m.name, only) {
 			continue

@@ -39,6 +39,9 @@ type link struct {
 // chunk is the most that the relay forwards at once; it should be small beside rate × delay.
 const chunk = 8 << 10
 
+// slack is how far a link may lag behind its rate and still catch up.
+const slack = 3 * time.Millisecond
+
 // Start listens on a free port of the loopback and forwards to target until Close.
 func (r *Relay) Start(target string) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -100,7 +103,7 @@ type piece struct {
 // forward starts one direction of a connection: one goroutine takes bytes at the link's rate, another delivers them after
 // its delay. Either one's end cuts the connection.
 func (r *Relay) forward(from, to net.Conn, l *link) {
-	inFlight := make(chan piece, 4+int(float64(r.Rate)*r.Delay.Seconds())/chunk)
+	inFlight := make(chan piece, 16+2*int(float64(r.Rate)*r.Delay.Seconds())/chunk)
 	stop := context.AfterFunc(r.ctx, func() { _ = from.Close(); _ = to.Close() })
 	r.running.Go(func() {
 		defer close(inFlight)
@@ -144,8 +147,9 @@ func (l *link) take(n, rate int) time.Time {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now := time.Now(); l.free.Before(now) {
-		l.free = now
+	// A timer wakes late; what the link missed by that it may catch up on, and no more.
+	if earliest := time.Now().Add(-slack); l.free.Before(earliest) {
+		l.free = earliest
 	}
 	l.free = l.free.Add(time.Duration(float64(n) / float64(rate) * float64(time.Second)))
 	return l.free
