@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"text/tabwriter"
+
+	"github.com/kubilitics/kubilitics/e2e/demo/app"
+)
+
+// summary is what the table shows, as the API gives it.
+type summary struct {
+	Clusters []struct {
+		ID        string `json:"id"`
+		Name      string `json:"name"`
+		Version   string `json:"version"`
+		Provider  string `json:"provider"`
+		Resources int    `json:"resources"`
+		Edges     int    `json:"edges"`
+		Freshness struct {
+			State string `json:"state"`
+		} `json:"freshness"`
+		Health struct {
+			OK          int `json:"ok"`
+			Progressing int `json:"progressing"`
+			Warning     int `json:"warning"`
+			Error       int `json:"error"`
+			Unknown     int `json:"unknown"`
+		} `json:"health"`
+	} `json:"clusters"`
+}
+
+// show prints the addresses, the token, a table of the clusters, and lines to paste.
+func (d *demo) show(ctx context.Context) error {
+	var s summary
+	if err := d.hub.Get(ctx, "/api/v1/clusters/summary", &s); err != nil {
+		return err
+	}
+	fmt.Fprintf(d.out, "\n  API      %s\n  Tunnels  %s\n  Token    %s\n\n", d.hub.URL, d.hub.Tunnels, d.hub.Token)
+	w := tabwriter.NewWriter(d.out, 2, 8, 3, ' ', 0)
+	fmt.Fprintln(w, "  CLUSTER\tID\tVERSION\tPROVIDER\tFRESHNESS\tRESOURCES\tEDGES\tOK\tPROGRESSING\tWARNING\tERROR\tUNKNOWN")
+	for _, c := range s.Clusters {
+		h := c.Health
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", c.Name, c.ID, c.Version, or(c.Provider, "-"), c.Freshness.State,
+			c.Resources, c.Edges, h.OK, h.Progressing, h.Warning, h.Error, h.Unknown)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	d.curls()
+	return nil
+}
+
+func or(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	return text
+}
+
+// curls prints three lines that work as they are.
+func (d *demo) curls() {
+	id := d.members[0].id
+	lines := []struct{ what, path string }{
+		{"the fleet in numbers", "/api/v1/clusters/summary"},
+		{"Pods of every cluster that aren't well", "/api/v1/resources?kind=Pod&limit=20&fieldSelector=" + url.QueryEscape("health!=ok")},
+		{"the graph of one cluster's namespace", "/api/v1/clusters/" + id + "/topology?namespace=default"},
+	}
+	if d.members[0].cluster != nil {
+		lines[2] = struct{ what, path string }{
+			"what hangs together with the deliberate mistake",
+			"/api/v1/clusters/" + id + "/topology?depth=2&focus=Deployment.apps/" + app.MistakeNamespace + "/" + app.MistakeDeployment,
+		}
+	}
+	fmt.Fprintln(d.out)
+	for _, l := range lines {
+		fmt.Fprintf(d.out, "  # %s\n  curl -s -H 'Authorization: Bearer %s' '%s%s'\n\n", l.what, d.hub.Token, d.hub.URL, l.path)
+	}
+}

@@ -1,0 +1,51 @@
+// Package stack starts our own programs as people run them, a hub and agents as processes, and speaks to the hub as its
+// clients do. The demo, the end-to-end tests and the benchmarks stand on it.
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// Programs are our executables.
+type Programs struct{ Hub, Agent string }
+
+// Build compiles them into a directory, which is what a release does, and tells progress of it.
+func Build(ctx context.Context, dir string, progress io.Writer) (Programs, error) {
+	top, err := root()
+	if err != nil {
+		return Programs{}, err
+	}
+	fmt.Fprintln(progress, "building kubilitics-hub and kubilitics-agent")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", dir+string(filepath.Separator), "./hub/cmd/kubilitics-hub", "./agent/cmd/kubilitics-agent")
+	cmd.Dir = top
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return Programs{}, fmt.Errorf("build the hub and the agent: %w\n%s", err, out)
+	}
+	return Programs{Hub: filepath.Join(dir, "kubilitics-hub"), Agent: filepath.Join(dir, "kubilitics-agent")}, nil
+}
+
+// root is the directory of go.work, above this file or above the current directory.
+func root() (string, error) {
+	_, self, _, _ := runtime.Caller(0)
+	starts := []string{filepath.Dir(self)}
+	if wd, err := os.Getwd(); err == nil {
+		starts = append(starts, wd)
+	}
+	for _, dir := range starts {
+		for ; strings.Contains(dir, string(filepath.Separator)) && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+			if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
+				return dir, nil
+			}
+		}
+	}
+	return "", errors.New("the source of kubilitics is neither where it was compiled nor here")
+}
