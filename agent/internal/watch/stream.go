@@ -81,7 +81,7 @@ func (f *frames) finish() error {
 	if !f.open {
 		return nil
 	}
-	for f.dec.PeekKind() == '"' {
+	for f.dec.PeekKind() != '}' {
 		if err := f.dec.SkipValue(); err != nil {
 			return noEOF(err)
 		}

@@ -19,7 +19,7 @@ import (
 
 // load is what a cluster is filled with: objects of built-in kinds and of kinds defined for the purpose, of the sizes
 // that are common, in a few namespaces. Nothing of it makes a controller work: workloads have no replicas, and pods are
-// made as such, with a status, on nodes that needn't exist.
+// made as such, with a status, and on no node: the controllers would remove them from one that they don't know.
 type load struct {
 	Kinds   int // built-in ones and defined ones together
 	Objects int // over all kinds
@@ -66,8 +66,7 @@ type recipe struct{ path, fields string }
 
 const podTemplate = `{"metadata":{"labels":{"app":"APP"}},"spec":` + podSpec + `}`
 
-const podSpec = `{"serviceAccountName":"default","automountServiceAccountToken":false,"nodeName":"absent-1",
-"tolerations":[{"operator":"Exists"}],
+const podSpec = `{"serviceAccountName":"default","automountServiceAccountToken":false,"schedulerName":"nobody",
 "volumes":[{"name":"config","configMap":{"name":"APP-config"}},{"name":"data","emptyDir":{}},{"name":"tls","secret":{"secretName":"APP-tls","optional":true}}],
 "containers":[{"name":"main","image":"registry.example.com/shop/APP:1.4.2","ports":[{"containerPort":8080,"name":"http"}],
 "env":[{"name":"LOG_LEVEL","value":"info"},{"name":"PASSWORD","valueFrom":{"secretKeyRef":{"name":"APP-secret","key":"password","optional":true}}},{"name":"MY_IP","valueFrom":{"fieldRef":{"fieldPath":"status.podIP"}}}],
@@ -204,9 +203,9 @@ func typed(path, doc string) string {
 	return fmt.Sprintf(`{"apiVersion":"load.kubilitics.dev/v1","kind":%q,%s`, kind, doc[1:])
 }
 
-// pod creates a pod, and gives it the status of one that runs.
+// pod creates a pod, and gives it the status of one that runs. No workload's selector matches it: those want no pods.
 func (c *creator) pod(ctx context.Context, i int) error {
-	name, app := fmt.Sprintf("pod-%d", i), fmt.Sprintf("app-%d", i/20)
+	name, app := fmt.Sprintf("pod-%d", i), fmt.Sprintf("run-%d", i/20)
 	meta := strings.Replace(metadata(app, recipe{path: "NS"}, i), fmt.Sprintf(`"name":%q`, app), fmt.Sprintf(`"name":%q`, name), 1)
 	path := "/api/v1/namespaces/" + namespace(i) + "/pods"
 	if err := c.create(ctx, path, fmt.Sprintf(`{%s,"spec":%s}`, meta, strings.ReplaceAll(podSpec, "APP", app))); err != nil {
