@@ -52,8 +52,8 @@ func (a *API) alsoPlainJSON(path string) {
 	content["application/json"] = content["application/merge-patch+json"]
 }
 
-func ofCluster[O any](fn func(context.Context, fleet.Principal, fleet.ClusterID) (O, error)) func(context.Context, fleet.Principal, *clusterPath) (O, error) {
-	return func(ctx context.Context, p fleet.Principal, in *clusterPath) (O, error) {
+func ofCluster[O any](fn func(context.Context, fleet.Principal, fleet.ClusterID) (O, error)) func(context.Context, fleet.Principal, *ClusterPath) (O, error) {
+	return func(ctx context.Context, p fleet.Principal, in *ClusterPath) (O, error) {
 		id, err := in.id()
 		if err != nil {
 			var none O
@@ -78,11 +78,11 @@ type newCluster struct {
 		Name   string            `json:"name" doc:"unique among the tenant's clusters" minLength:"1" maxLength:"253"`
 		Labels map[string]string `json:"labels,omitempty"`
 	}
-	replayable
+	Replayable
 }
 
-// replayable documents the header of requests that may be repeated.
-type replayable struct {
+// Replayable documents the header of requests that may be repeated.
+type Replayable struct {
 	IdempotencyKey string `header:"Idempotency-Key" maxLength:"128" doc:"repeated within ten minutes, the request is answered as before, by the same hub process"`
 }
 
@@ -123,13 +123,13 @@ func (a *API) createCluster(ctx context.Context, in *newCluster) (*invited, erro
 }
 
 type inviteInput struct {
-	clusterPath
-	replayable
+	ClusterPath
+	Replayable
 }
 
 func (a *API) inviteAgain(ctx context.Context, in *inviteInput) (*invited, error) {
 	p := principalOf(ctx)
-	at, err := a.permitted(ctx, p, fleet.Enroll, in.clusterPath)
+	at, err := a.permitted(ctx, p, fleet.Enroll, in.ClusterPath)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func (a *API) inviteAgain(ctx context.Context, in *inviteInput) (*invited, error
 }
 
 type clusterPatch struct {
-	clusterPath
+	ClusterPath
 	Body struct {
 		Name   *string            `json:"name,omitempty" minLength:"1" maxLength:"253"`
 		Labels map[string]*string `json:"labels,omitempty" doc:"a label that is null is removed"`
@@ -149,7 +149,7 @@ type clusterPatch struct {
 }
 
 func (a *API) updateCluster(ctx context.Context, in *clusterPatch) (*body[query.Cluster], error) {
-	at, err := a.permitted(ctx, principalOf(ctx), fleet.Enroll, in.clusterPath)
+	at, err := a.permitted(ctx, principalOf(ctx), fleet.Enroll, in.ClusterPath)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +194,7 @@ type Deletion struct {
 	State string `json:"state" enum:"purging" doc:"it is gone for every reader; its rows are being removed"`
 }
 
-func (a *API) deleteCluster(ctx context.Context, in *clusterPath) (*body[Deletion], error) {
+func (a *API) deleteCluster(ctx context.Context, in *ClusterPath) (*body[Deletion], error) {
 	at, err := a.permitted(ctx, principalOf(ctx), fleet.Enroll, *in)
 	if err != nil {
 		return nil, err
@@ -214,7 +214,7 @@ type Ping struct {
 	RoundTripMS float64 `json:"roundTripMs"`
 }
 
-func (a *API) pingCluster(ctx context.Context, in *clusterPath) (*body[Ping], error) {
+func (a *API) pingCluster(ctx context.Context, in *ClusterPath) (*body[Ping], error) {
 	id, err := in.id()
 	if err != nil {
 		return nil, err
@@ -258,12 +258,12 @@ type Quarantined struct {
 }
 
 type quarantineInput struct {
-	clusterPath
+	ClusterPath
 	Limit int `query:"limit" minimum:"1" maximum:"1000" doc:"rows at most; 100 where it isn't given"`
 }
 
 func (a *API) quarantine(ctx context.Context, in *quarantineInput) (*body[QuarantineList], error) {
-	at, err := a.permitted(ctx, principalOf(ctx), fleet.Admin, in.clusterPath)
+	at, err := a.permitted(ctx, principalOf(ctx), fleet.Admin, in.ClusterPath)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ func (a *API) events() {
 			if err != nil {
 				return nil, err
 			}
-			return a.listEvents(ctx, p, clusters, in.eventParams)
+			return a.listEvents(ctx, p, clusters, in.EventParams)
 		})
 	read(a, route(http.MethodGet, clusterRoot+"/events", "list-cluster-events", "List Kubernetes Events of a cluster, newest first", "events"),
 		func(ctx context.Context, p fleet.Principal, in *clusterEventsInput) (*query.EventList, error) {
@@ -23,28 +23,28 @@ func (a *API) events() {
 			if err != nil {
 				return nil, err
 			}
-			return a.listEvents(ctx, p, []fleet.ClusterID{id}, in.eventParams)
+			return a.listEvents(ctx, p, []fleet.ClusterID{id}, in.EventParams)
 		})
 }
 
-type eventParams struct {
+type EventParams struct {
 	Namespace []string `query:"namespace,explode" doc:"namespaces"`
 	Type      []string `query:"type,explode" doc:"Normal, Warning"`
 	Regarding string   `query:"regarding" doc:"what they are about, as Kind.group/namespace/name or Kind/name" example:"Pod/shop/web-1"`
-	pageParams
+	PageParams
 }
 
 type fleetEventsInput struct {
-	clustersParam
-	eventParams
+	ClustersParam
+	EventParams
 }
 
 type clusterEventsInput struct {
-	clusterPath
-	eventParams
+	ClusterPath
+	EventParams
 }
 
-func (a *API) listEvents(ctx context.Context, p fleet.Principal, clusters []fleet.ClusterID, in eventParams) (*query.EventList, error) {
+func (a *API) listEvents(ctx context.Context, p fleet.Principal, clusters []fleet.ClusterID, in EventParams) (*query.EventList, error) {
 	w := query.WhichEvents{Clusters: clusters, Namespaces: words(in.Namespace), Types: words(in.Type)}
 	if in.Regarding != "" {
 		ref, err := a.ref(ctx, p, clusters, "regarding", in.Regarding)

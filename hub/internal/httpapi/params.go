@@ -12,13 +12,13 @@ import (
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
-// clusterPath is the cluster in a path.
-type clusterPath struct {
+// ClusterPath is the cluster in a path.
+type ClusterPath struct {
 	Cluster string `path:"cluster" doc:"id of the cluster"`
 }
 
 // id reads the path. What is no id is told as what isn't there.
-func (c clusterPath) id() (fleet.ClusterID, error) {
+func (c ClusterPath) id() (fleet.ClusterID, error) {
 	id, err := fleet.ParseClusterID(c.Cluster)
 	if err != nil {
 		return 0, fault.New(fault.NotFound, "there is no cluster %q", c.Cluster)
@@ -26,12 +26,12 @@ func (c clusterPath) id() (fleet.ClusterID, error) {
 	return id, nil
 }
 
-// clustersParam restricts to clusters. Lists are given by repeating the parameter or with commas.
-type clustersParam struct {
+// ClustersParam restricts to clusters. Lists are given by repeating the parameter or with commas.
+type ClustersParam struct {
 	Cluster []string `query:"cluster,explode" doc:"ids of clusters; all that are visible where none is given"`
 }
 
-func (c clustersParam) ids() ([]fleet.ClusterID, error) { return clusterIDs(words(c.Cluster)) }
+func (c ClustersParam) ids() ([]fleet.ClusterID, error) { return clusterIDs(words(c.Cluster)) }
 
 func clusterIDs(texts []string) ([]fleet.ClusterID, error) {
 	var out []fleet.ClusterID
@@ -48,27 +48,27 @@ func clusterIDs(texts []string) ([]fleet.ClusterID, error) {
 	return out, nil
 }
 
-type selectParams struct {
+type SelectParams struct {
 	Namespace     []string `query:"namespace,explode" doc:"namespaces"`
 	Name          []string `query:"name,explode" doc:"exact names"`
 	LabelSelector string   `query:"labelSelector" doc:"as in Kubernetes: app=web,tier!=db,env in (a,b),!canary"`
 	FieldSelector string   `query:"fieldSelector" doc:"name, namespace, kind, status, health, presence and uid with =, == or !=" example:"health=error"`
 }
 
-func (s selectParams) where() query.Where {
+func (s SelectParams) where() query.Where {
 	return query.Where{Namespaces: words(s.Namespace), Names: words(s.Name), Labels: s.LabelSelector, Fields: s.FieldSelector}
 }
 
-type kindParam struct {
+type KindParam struct {
 	Kind []string `query:"kind,explode" doc:"kinds, in any spelling: Pod, deployments, Deployment.apps"`
 }
 
-type pageParams struct {
+type PageParams struct {
 	Limit    int    `query:"limit" minimum:"1" maximum:"1000" doc:"rows at most; 100 where it isn't given"`
 	Continue string `query:"continue" doc:"the token of the page before"`
 }
 
-func (p pageParams) page() query.Page { return query.Page{Limit: p.Limit, Continue: p.Continue} }
+func (p PageParams) page() query.Page { return query.Page{Limit: p.Limit, Continue: p.Continue} }
 
 // words splits at commas, sorts, and drops what is empty or twice there, so that equal questions look equal.
 func words(values []string) []string {
@@ -152,7 +152,7 @@ func (a *API) visible(ctx context.Context, p fleet.Principal, verb fleet.Verb, i
 }
 
 // permitted is visible, and the principal may do verb on the whole cluster. What may not even be seen is NotFound rather than Forbidden.
-func (a *API) permitted(ctx context.Context, p fleet.Principal, verb fleet.Verb, text clusterPath) (store.Scope, error) {
+func (a *API) permitted(ctx context.Context, p fleet.Principal, verb fleet.Verb, text ClusterPath) (store.Scope, error) {
 	id, err := text.id()
 	if err != nil {
 		return store.Scope{}, err

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -26,9 +27,9 @@ var jsonFormat = huma.Format{Marshal: encode, Unmarshal: json.Unmarshal}
 func (a *API) humaConfig() huma.Config {
 	c := huma.DefaultConfig("Kubilitics", a.cfg.Version)
 	c.Info.Description = "The hub's interface: clusters, their resources and topology, events, streams."
-	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", "" // served here, behind authentication
-	c.CreateHooks = nil                                   // no $schema in answers
-	c.Formats = map[string]huma.Format{"application/json": jsonFormat, "application/merge-patch+json": jsonFormat}
+	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", ""                                  // served here, behind authentication
+	c.CreateHooks = nil                                                                    // no $schema in answers
+	c.Formats = map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat} // the second stands for every type that ends in +json
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
 	c.Security = []map[string][]string{{"bearer": {}}}
 	return c
@@ -43,10 +44,11 @@ func route(method, path, id, summary, tag string) huma.Operation {
 func handle[I, O any](a *API, op huma.Operation, fn func(context.Context, *I) (*O, error)) {
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := fn(ctx, in)
-		if err != nil {
-			return nil, a.problem(ctx, err)
+		var same *unmodified
+		if err != nil && !errors.As(err, &same) {
+			err = a.problem(ctx, err)
 		}
-		return out, nil
+		return out, err
 	})
 }
 

@@ -18,10 +18,10 @@ func (a *API) resources() {
 }
 
 type resourcesInput struct {
-	clustersParam
-	kindParam
-	selectParams
-	pageParams
+	ClustersParam
+	KindParam
+	SelectParams
+	PageParams
 }
 
 func (a *API) listResources(ctx context.Context, p fleet.Principal, in *resourcesInput) (*query.ResourceList, error) {
@@ -36,16 +36,16 @@ func (a *API) listResources(ctx context.Context, p fleet.Principal, in *resource
 	return a.cfg.Query.List(ctx, p, w, in.page())
 }
 
-// kindPath is a kind of a cluster, in the words of Kubernetes.
-type kindPath struct {
-	clusterPath
+// KindPath is a kind of a cluster, in the words of Kubernetes.
+type KindPath struct {
+	ClusterPath
 	Group   string `path:"group" doc:"API group; - for the core group" example:"apps"`
 	Version string `path:"version" doc:"API version; - for the one it is watched at" example:"-"`
 	Plural  string `path:"plural" doc:"plural, singular or kind" example:"deployments"`
 }
 
 // resolve finds the kind, once it is certain that the cluster may be seen.
-func (a *API) resolve(ctx context.Context, p fleet.Principal, verb fleet.Verb, in kindPath) (at store.Scope, gk topo.GroupKind, err error) {
+func (a *API) resolve(ctx context.Context, p fleet.Principal, verb fleet.Verb, in KindPath) (at store.Scope, gk topo.GroupKind, err error) {
 	id, err := in.id()
 	if err != nil {
 		return at, gk, err
@@ -67,13 +67,13 @@ func dash(s string) string {
 }
 
 type kindInput struct {
-	kindPath
-	selectParams
-	pageParams
+	KindPath
+	SelectParams
+	PageParams
 }
 
 func (a *API) listKind(ctx context.Context, p fleet.Principal, in *kindInput) (*query.ResourceList, error) {
-	at, gk, err := a.resolve(ctx, p, fleet.List, in.kindPath)
+	at, gk, err := a.resolve(ctx, p, fleet.List, in.KindPath)
 	if err != nil {
 		return nil, err
 	}
@@ -95,14 +95,14 @@ func sameVersion(asked string, r *query.Resource) error {
 }
 
 type resourceInput struct {
-	kindPath
+	KindPath
 	Namespace string `path:"namespace" doc:"- for no namespace"`
 	Name      string `path:"name"`
 	Manifest  bool   `query:"manifest" doc:"the object itself, too"`
 }
 
 func (a *API) getResource(ctx context.Context, p fleet.Principal, in *resourceInput) (*query.Detail, error) {
-	at, gk, err := a.resolve(ctx, p, fleet.Get, in.kindPath)
+	at, gk, err := a.resolve(ctx, p, fleet.Get, in.KindPath)
 	if err != nil {
 		return nil, err
 	}

@@ -72,7 +72,7 @@ type createTokenInput struct {
 		Bindings []fleet.Binding `json:"bindings" minItems:"1" maxItems:"256" doc:"what it may do: verbs on namespaces of clusters; * is all of them"`
 		Expires  *time.Time      `json:"expires,omitempty" doc:"never, where it isn't given"`
 	}
-	replayable
+	Replayable
 }
 
 // administrator is who may manage tokens: the whole tenant's.

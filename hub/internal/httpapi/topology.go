@@ -16,8 +16,8 @@ func (a *API) topology() {
 	read(a, route(http.MethodGet, clusterRoot+"/topology", "get-topology", "The graph of a cluster, of some of its resources, or around one", "topology"), a.clusterTopology)
 }
 
-type graphParams struct {
-	kindParam
+type GraphParams struct {
+	KindParam
 	Namespace []string `query:"namespace,explode" doc:"namespaces: their nodes, and the ends of edges that leave them, marked as outside"`
 	Selector  string   `query:"selector" doc:"label selector, as in Kubernetes"`
 	Type      []string `query:"type,explode" doc:"edge types: owns, selects, mounts, references, routes, runs-on, binds, grants, scales, protects, allows, …"`
@@ -26,8 +26,8 @@ type graphParams struct {
 }
 
 type fleetGraphInput struct {
-	clustersParam
-	graphParams
+	ClustersParam
+	GraphParams
 }
 
 func (a *API) fleetTopology(ctx context.Context, p fleet.Principal, in *fleetGraphInput) (*query.Graph, error) {
@@ -35,10 +35,10 @@ func (a *API) fleetTopology(ctx context.Context, p fleet.Principal, in *fleetGra
 	if err != nil {
 		return nil, err
 	}
-	return a.graph(ctx, p, clusters, in.graphParams)
+	return a.graph(ctx, p, clusters, in.GraphParams)
 }
 
-func (a *API) graph(ctx context.Context, p fleet.Principal, clusters []fleet.ClusterID, in graphParams) (*query.Graph, error) {
+func (a *API) graph(ctx context.Context, p fleet.Principal, clusters []fleet.ClusterID, in GraphParams) (*query.Graph, error) {
 	kinds, err := a.kinds(ctx, p, fleet.List, clusters, words(in.Kind))
 	if err != nil {
 		return nil, err
@@ -54,8 +54,8 @@ func (a *API) graph(ctx context.Context, p fleet.Principal, clusters []fleet.Clu
 }
 
 type graphInput struct {
-	clusterPath
-	graphParams
+	ClusterPath
+	GraphParams
 	Focus     string `query:"focus" doc:"a node, as Kind.group/namespace/name, Kind/name, or by its id; the answer is what is within depth steps of it" example:"Service/shop/web"`
 	Depth     int    `query:"depth" minimum:"1" maximum:"10" doc:"steps from the focus; 1 where it isn't given"`
 	Direction string `query:"direction" enum:"out,in,both" doc:"how edges are followed from the focus; both where it isn't given"`
@@ -73,7 +73,7 @@ func (a *API) clusterTopology(ctx context.Context, p fleet.Principal, in *graphI
 		return nil, err
 	}
 	if in.Focus == "" {
-		return a.graph(ctx, p, []fleet.ClusterID{id}, in.graphParams)
+		return a.graph(ctx, p, []fleet.ClusterID{id}, in.GraphParams)
 	}
 	types, err := query.ParseTypes(words(in.Type))
 	if err != nil {
