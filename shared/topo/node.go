@@ -145,6 +145,11 @@ func (e *Edge) Key() EdgeID {
 	return EdgeID{Source: source, ID: edgeOwnID(source, e.Target.ID(), e.Rule, e.Disc)}
 }
 
+// EdgeKey is Edge.Key for one who has the keys of the ends at hand.
+func EdgeKey(source, target ID, rule, disc string) EdgeID {
+	return EdgeID{Source: source, ID: edgeOwnID(source, target, rule, disc)}
+}
+
 func edgeOwnID(source, target ID, rule, disc string) ID {
 	var scratch [128]byte
 	c := canon{buf: scratch[:0]}

@@ -1,0 +1,101 @@
+package relational
+
+import (
+	"context"
+	"time"
+
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+)
+
+// Conn runs statements within one transaction. Parameters are written $1, $2, …; arguments may be time.Time (zero: NULL), topo.ID, and
+// lists as Dialect.In takes them, besides plain values.
+type Conn interface {
+	// Exec gives the number of rows touched.
+	Exec(ctx context.Context, sql string, args ...any) (int64, error)
+	Query(ctx context.Context, sql string, args ...any) (Rows, error)
+}
+
+// Rows is an answer. Scan takes *time.Time (NULL: zero) and *topo.ID besides pointers to plain values.
+type Rows interface {
+	Next() bool
+	Scan(dest ...any) error
+	Err() error
+	Close()
+}
+
+// Dialect is where the two databases differ within shared statements.
+type Dialect struct {
+	// Lock ends a SELECT that keeps the rows for this transaction.
+	Lock string
+	// Tick gives the statement that allocates the tenant's next position and answers it with its instant.
+	Tick func(tenant int64) (sql string, args []any)
+	// InInts, InStrings and InIDs give the condition that the column is in the list passed as parameter n ([]int64, []string, []topo.ID).
+	InInts, InStrings, InIDs func(column string, n int) string
+	// EachLabel joins to a row r of resources its labels as kv (key, value); the column must hold what EncodePairs wrote.
+	EachLabel string
+}
+
+// Backend is a database that runs transactions.
+type Backend interface {
+	// Write runs fn in one transaction that writes, and commits unless fn fails. Errors come back as faults.
+	Write(ctx context.Context, fn func(context.Context, Conn) error) error
+	// Snapshot runs fn in one transaction that sees one state and writes nothing.
+	Snapshot(ctx context.Context, fn func(context.Context, Conn) error) error
+	// TrimHistory deletes versions closed before an instant, at most about limit; more tells that some are left.
+	TrimHistory(ctx context.Context, before time.Time, limit int) (more bool, err error)
+	// Ring tells those who listen that the tenant's feed has grown.
+	Ring(tenant fleet.TenantID)
+}
+
+// Base holds the methods of the store that need no more than shared statements; a body embeds it.
+type Base struct {
+	db  Backend
+	sql Dialect
+}
+
+// NewBase makes the shared part of a body.
+func NewBase(db Backend, dialect Dialect) *Base { return &Base{db: db, sql: dialect} }
+
+// writeFeed runs a transaction that may put entries in the tenant's feed.
+func (b *Base) writeFeed(ctx context.Context, tenant fleet.TenantID, fn func(context.Context, Conn) error) error {
+	err := b.db.Write(ctx, fn)
+	if err == nil {
+		b.db.Ring(tenant)
+	}
+	return err
+}
+
+// queryOne scans the first row of the answer and tells whether there was one.
+func queryOne(ctx context.Context, c Conn, sql string, args []any, dest ...any) (bool, error) {
+	rows, err := c.Query(ctx, sql, args...)
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return false, rows.Err()
+	}
+	if err := rows.Scan(dest...); err != nil {
+		return false, err
+	}
+	rows.Close() // now, since a connection serves one answer at a time
+	return true, rows.Err()
+}
+
+// queryAll scans every row of the answer.
+func queryAll[T any](ctx context.Context, c Conn, scan func(Rows, *T) error, sql string, args ...any) ([]T, error) {
+	rows, err := c.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		var one T
+		if err := scan(rows, &one); err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}

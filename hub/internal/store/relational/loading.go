@@ -1,0 +1,77 @@
+package relational
+
+import (
+	"github.com/kubilitics/kubilitics/shared/topo"
+)
+
+// Loading is what a first load remembers until it is complete: the sums, and the names of ends of edges whose nodes have not come yet.
+type Loading struct {
+	sums    [len(topo.Tables)]topo.Digest
+	known   map[topo.ID]struct{}
+	pending map[topo.ID]topo.Ref
+}
+
+// NewLoading begins one.
+func NewLoading() *Loading {
+	return &Loading{known: map[topo.ID]struct{}{}, pending: map[topo.ID]topo.Ref{}}
+}
+
+// Added notes rows that were written.
+func (l *Loading) Added(k *Keyed) {
+	for i := range k.Nodes {
+		r := &k.Nodes[i]
+		l.sums[topo.Nodes][r.ID.Bucket()].Add(r.Hash)
+		l.known[r.ID] = struct{}{}
+		delete(l.pending, r.ID)
+	}
+	for i := range k.Edges {
+		r := &k.Edges[i]
+		l.sums[topo.Edges][r.Key.Source.Bucket()].Add(r.Hash)
+		l.expect(r.Key.Source, &r.Edge.Source)
+		l.expect(r.Target, &r.Edge.Target)
+	}
+	for i := range k.Manifests {
+		r := &k.Manifests[i]
+		l.sums[topo.Manifests][r.ID.Bucket()].Add(r.Manifest.Hash)
+		l.expect(r.ID, &r.Manifest.Ref)
+	}
+}
+
+func (l *Loading) expect(id topo.ID, r *topo.Ref) {
+	if _, ok := l.known[id]; !ok {
+		l.pending[id] = *r
+	}
+}
+
+// Sums gives those of some buckets, as a plan needs them.
+func (l *Loading) Sums(buckets []Bucket) Sums {
+	s := Sums{}
+	for _, b := range buckets {
+		s[b] = l.sums[b.Table][b.Number]
+	}
+	return s
+}
+
+// Finish gives every sum, those of the final plan included, and the identities that no node brought.
+func (l *Loading) Finish(p *Plan) (sums []SumRow, refs []RefRow) {
+	for _, r := range p.Sums {
+		l.sums[r.Table][r.Number] = r.Sum
+	}
+	for t := range l.sums {
+		for n, sum := range l.sums[t] {
+			if !sum.IsZero() {
+				sums = append(sums, SumRow{Bucket: Bucket{topo.Table(t), n}, Sum: sum})
+			}
+		}
+	}
+	named := map[topo.ID]struct{}{}
+	for _, r := range p.Refs {
+		named[r.ID] = struct{}{}
+	}
+	for id, ref := range l.pending {
+		if _, ok := named[id]; !ok {
+			refs = append(refs, RefRow{ID: id, Ref: ref})
+		}
+	}
+	return sums, append(refs, p.Refs...)
+}

@@ -1,0 +1,67 @@
+package relational
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/golang-migrate/migrate/v4"
+	"github.com/golang-migrate/migrate/v4/database"
+	"github.com/golang-migrate/migrate/v4/source/iofs"
+
+	"github.com/kubilitics/kubilitics/migrations"
+	"github.com/kubilitics/kubilitics/shared/fault"
+)
+
+// Newest gives the number of the newest migration in a folder of the migrations.
+func Newest(folder string) (uint, error) {
+	files, err := fs.Glob(migrations.FS, folder+"/*.up.sql")
+	return uint(len(files)), err
+}
+
+// Migrate brings a schema up to the newest version, or, unless up is wanted, only checks that it is there. A schema that is newer than this
+// program, or that a migration left half done, is refused.
+func Migrate(driver database.Driver, folder string, up bool) error {
+	source, err := iofs.New(migrations.FS, folder)
+	if err != nil {
+		return fault.Wrap(err, fault.Internal, "the migrations can't be read")
+	}
+	m, err := migrate.NewWithInstance("embedded", source, folder, driver)
+	if err != nil {
+		return fault.Wrap(err, fault.Internal, "the migrations can't be started")
+	}
+	newest, err := Newest(folder)
+	if err != nil {
+		return fault.Wrap(err, fault.Internal, "the migrations can't be listed")
+	}
+	if err := checkVersion(m, newest); err != nil {
+		return err
+	}
+	if up {
+		if err := m.Up(); err != nil && !errors.Is(err, migrate.ErrNoChange) {
+			return fault.Wrap(err, fault.Internal, "the database's schema could not be brought up to version %d", newest)
+		}
+	}
+	version, _, err := m.Version()
+	if err != nil && !errors.Is(err, migrate.ErrNilVersion) {
+		return fault.Wrap(err, fault.Unavailable, "the database's schema version can't be read")
+	}
+	if version != newest {
+		return fault.New(fault.Conflict, "the database's schema is version %d and this hub needs version %d: run the migrations first", version, newest)
+	}
+	return nil
+}
+
+func checkVersion(m *migrate.Migrate, newest uint) error {
+	version, dirty, err := m.Version()
+	switch {
+	case errors.Is(err, migrate.ErrNilVersion):
+		return nil
+	case err != nil:
+		return fault.Wrap(err, fault.Unavailable, "the database's schema version can't be read")
+	case version > newest:
+		return fault.New(fault.Conflict, "the database's schema is version %d, and this hub knows versions up to %d: start the hub that wrote it, or a newer one", version, newest)
+	case dirty:
+		return fault.New(fault.Conflict, "a migration to version %d of the database's schema was cut off: restore the database, or repair it and set the version by hand", version)
+	}
+	return nil
+}

@@ -1,0 +1,274 @@
+package relational
+
+import (
+	"context"
+	"time"
+
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/topo"
+)
+
+// snapshot answers queries within one transaction.
+type snapshot struct {
+	sql    *Dialect
+	conn   Conn
+	tenant fleet.TenantID
+	pos    topo.Position
+	at     time.Time
+	seen   *sight // read when first needed
+}
+
+// sight is which clusters readers see, and since which position.
+type sight struct {
+	first  map[fleet.ClusterID]topo.Position
+	order  []fleet.ClusterID
+	hidden bool // some clusters have rows that nobody sees: loading, or deleted and not purged yet
+}
+
+// Read implements store.Reader.
+func (b *Base) Read(ctx context.Context, tenant fleet.TenantID, fn func(context.Context, store.Snapshot) error) error {
+	return b.db.Snapshot(ctx, func(ctx context.Context, c Conn) error {
+		s := &snapshot{sql: &b.sql, conn: c, tenant: tenant}
+		found, err := queryOne(ctx, c, `SELECT pos, at FROM tenant_feed WHERE tenant_id = $1`, []any{int64(tenant)}, (*int64)(&s.pos), &s.at)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return fault.New(fault.NotFound, "there is no tenant %s", tenant)
+		}
+		return fn(ctx, s)
+	})
+}
+
+// Position implements store.Snapshot.
+func (s *snapshot) Position() topo.Position { return s.pos }
+
+// At implements store.Snapshot.
+func (s *snapshot) At() time.Time { return s.at }
+
+// Clusters implements store.Snapshot.
+func (s *snapshot) Clusters(ctx context.Context) ([]fleet.Cluster, error) {
+	return clusters(ctx, s.conn, s.tenant)
+}
+
+func (s *snapshot) sight(ctx context.Context) (*sight, error) {
+	if s.seen != nil {
+		return s.seen, nil
+	}
+	seen := &sight{first: map[fleet.ClusterID]topo.Position{}}
+	rows, err := s.conn.Query(ctx, `SELECT cluster_id, first_seen, synced AND deleted IS NULL, synced OR load_epoch <> 0 FROM clusters WHERE tenant_id = $1`, int64(s.tenant))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, first int64
+		var shown, written bool
+		if err := rows.Scan(&id, &first, &shown, &written); err != nil {
+			return nil, err
+		}
+		if shown {
+			seen.first[fleet.ClusterID(id)] = topo.Position(first)
+			seen.order = append(seen.order, fleet.ClusterID(id))
+		}
+		seen.hidden = seen.hidden || (written && !shown)
+	}
+	s.seen = seen
+	return seen, rows.Err()
+}
+
+// since is a row's effective valid_from: rows of the first load carry 0.
+func (s *sight) since(c fleet.ClusterID, validFrom int64) topo.Position {
+	return max(topo.Position(validFrom), s.first[c])
+}
+
+// shows tells whether readers may see a cluster of this tenant; asking for another's is a fault.
+func (s *snapshot) shows(ctx context.Context, at store.Scope) (*sight, bool, error) {
+	if at.Tenant != s.tenant {
+		return nil, false, fault.New(fault.Forbidden, "the snapshot is another tenant's")
+	}
+	seen, err := s.sight(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	_, ok := seen.first[at.Cluster]
+	return seen, ok, nil
+}
+
+// access works out what a view shows; nothing at all is no fault.
+func (s *snapshot) access(ctx context.Context, v fleet.View, wanted []fleet.ClusterID) (*sight, access, error) {
+	if v.Tenant != s.tenant {
+		return nil, access{}, fault.New(fault.Forbidden, "the view is another tenant's")
+	}
+	seen, err := s.sight(ctx)
+	if err != nil {
+		return nil, access{}, err
+	}
+	return seen, accessTo(seen, v, wanted), nil
+}
+
+// where begins the conditions of a query; the tenant is always $1.
+func (s *snapshot) where(alias string) *where {
+	w := &where{dialect: s.sql}
+	w.and(w.equal(alias+".tenant_id", int64(s.tenant)))
+	return w
+}
+
+func (s *snapshot) filtered(a *access, f *store.Filter) (*where, error) {
+	w := s.where("r")
+	if condition := a.in(w, "r.cluster_id", "r.namespace"); condition != "" {
+		w.and(condition)
+	}
+	return w, w.filter(f)
+}
+
+// Resources implements store.Snapshot.
+func (s *snapshot) Resources(ctx context.Context, f store.Filter, after *store.Key, limit int) ([]store.Row, error) {
+	seen, a, err := s.access(ctx, f.View, f.Clusters)
+	if err != nil || a.empty() {
+		return nil, err
+	}
+	w, err := s.filtered(&a, &f)
+	if err != nil {
+		return nil, err
+	}
+	only, one := a.only()
+	w.after(after, only, one)
+	order := " ORDER BY r.api_group, r.kind, r.namespace, r.name"
+	if !one {
+		order += ", r.cluster_id"
+	}
+	return s.rows(ctx, seen, `SELECT r.cluster_id, r.id, r.valid_from, `+NodeColumns+` FROM resources r WHERE `+w.String()+order+` LIMIT `+w.param(limit), w.args)
+}
+
+func (s *snapshot) rows(ctx context.Context, seen *sight, sql string, args []any) ([]store.Row, error) {
+	return queryAll(ctx, s.conn, func(rows Rows, r *store.Row) error {
+		var cells NodeCells
+		var from int64
+		if err := rows.Scan(cells.Dest((*int64)(&r.Cluster), &r.ID, &from)...); err != nil {
+			return err
+		}
+		_ = cells.Decode() // a damaged column must not hide the row; Verify finds it
+		r.Node, r.Since = cells.Node, seen.since(r.Cluster, from)
+		return nil
+	}, sql, args...)
+}
+
+// Number implements store.Snapshot.
+func (s *snapshot) Number(ctx context.Context, f store.Filter, limit int) (n int, exact bool, err error) {
+	_, a, err := s.access(ctx, f.View, f.Clusters)
+	if err != nil || a.empty() {
+		return 0, true, err
+	}
+	w, err := s.filtered(&a, &f)
+	if err != nil {
+		return 0, false, err
+	}
+	sql := `SELECT count(*) FROM (SELECT 1 FROM resources r WHERE ` + w.String() + ` LIMIT ` + w.param(limit+1) + `) AS few`
+	if _, err := queryOne(ctx, s.conn, sql, w.args, &n); err != nil {
+		return 0, false, err
+	}
+	return min(n, limit), n <= limit, nil
+}
+
+// Nodes implements store.Snapshot.
+func (s *snapshot) Nodes(ctx context.Context, at store.Scope, ids []topo.ID) ([]store.Row, error) {
+	seen, ok, err := s.shows(ctx, at)
+	if err != nil || !ok || len(ids) == 0 {
+		return nil, err
+	}
+	w := s.where("r")
+	w.and(w.equal("r.cluster_id", int64(at.Cluster)))
+	w.and(w.ids("r.id", ids))
+	return s.rows(ctx, seen, `SELECT r.cluster_id, r.id, r.valid_from, `+NodeColumns+` FROM resources r WHERE `+w.String(), w.args)
+}
+
+// edgesOf begins the conditions on edges e of one cluster, of those types.
+func (s *snapshot) edgesOf(at store.Scope, types []topo.EdgeType) *where {
+	w := s.where("e")
+	w.and(w.equal("e.cluster_id", int64(at.Cluster)))
+	if len(types) > 0 {
+		words := make([]string, len(types))
+		for i, t := range types {
+			words[i] = string(t)
+		}
+		w.and(w.strings("e.type", words))
+	}
+	return w
+}
+
+func (s *snapshot) edges(ctx context.Context, seen *sight, at store.Scope, w *where, limit int) ([]store.EdgeRow, error) {
+	sql := `SELECT e.source, e.id, e.valid_from, ` + EdgeColumns + ` FROM edges e` + EdgeEnds + ` WHERE ` + w.String() + ` LIMIT ` + w.param(limit)
+	return queryAll(ctx, s.conn, func(rows Rows, r *store.EdgeRow) error {
+		var cells EdgeCells
+		var from int64
+		if err := rows.Scan(cells.Dest(&r.ID.Source, &r.ID.ID, &from)...); err != nil {
+			return err
+		}
+		_ = cells.Decode() // as with rows
+		r.Cluster, r.Edge, r.Since = at.Cluster, cells.Edge, seen.since(at.Cluster, from)
+		return nil
+	}, sql, w.args...)
+}
+
+// EdgesOf implements store.Snapshot. Both directions are two queries, each along its own index; an edge between two of the ids comes with
+// the first.
+func (s *snapshot) EdgesOf(ctx context.Context, at store.Scope, ids []topo.ID, d store.Direction, types []topo.EdgeType, limit int) ([]store.EdgeRow, error) {
+	seen, ok, err := s.shows(ctx, at)
+	if err != nil || !ok || len(ids) == 0 {
+		return nil, err
+	}
+	var found []store.EdgeRow
+	if d == store.Out || d == store.Both {
+		w := s.edgesOf(at, types)
+		w.and(w.ids("e.source", ids))
+		if found, err = s.edges(ctx, seen, at, w, limit); err != nil || len(found) >= limit {
+			return found, err
+		}
+	}
+	if d == store.Into || d == store.Both {
+		w := s.edgesOf(at, types)
+		w.and(w.ids("e.target", ids))
+		if d == store.Both {
+			w.and("NOT (" + w.ids("e.source", ids) + ")")
+		}
+		into, err := s.edges(ctx, seen, at, w, limit-len(found))
+		return append(found, into...), err
+	}
+	if d != store.Out {
+		return nil, fault.New(fault.BadRequest, "there is no direction %q", d)
+	}
+	return found, nil
+}
+
+// EdgesAmong implements store.Snapshot.
+func (s *snapshot) EdgesAmong(ctx context.Context, at store.Scope, ids []topo.ID, types []topo.EdgeType, limit int) ([]store.EdgeRow, error) {
+	seen, ok, err := s.shows(ctx, at)
+	if err != nil || !ok || len(ids) == 0 {
+		return nil, err
+	}
+	w := s.edgesOf(at, types)
+	w.and(w.ids("e.source", ids))
+	w.and(w.ids("e.target", ids))
+	return s.edges(ctx, seen, at, w, limit)
+}
+
+// Manifest implements store.Snapshot.
+func (s *snapshot) Manifest(ctx context.Context, at store.Scope, id topo.ID) (m topo.Manifest, err error) {
+	_, ok, err := s.shows(ctx, at)
+	if err != nil {
+		return m, err
+	}
+	if ok {
+		ok, err = queryOne(ctx, s.conn, `SELECT f.api_group, f.kind, f.namespace, f.name, m.hash, m.body FROM manifests m
+			JOIN refs f ON f.tenant_id = m.tenant_id AND f.cluster_id = m.cluster_id AND f.id = m.id
+			WHERE m.tenant_id = $1 AND m.cluster_id = $2 AND m.id = $3`, []any{int64(at.Tenant), int64(at.Cluster), id},
+			&m.Ref.Group, &m.Ref.Kind, &m.Ref.Namespace, &m.Ref.Name, &m.Hash, &m.Body)
+	}
+	if err == nil && !ok {
+		err = fault.New(fault.NotFound, "cluster %s has no manifest of that object here", at.Cluster)
+	}
+	return m, err
+}

@@ -1,0 +1,112 @@
+// Package sqlite is the store's body for one process: a desktop, a demo, an air gap. One connection writes, others read.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net/url"
+	"strconv"
+
+	migratesqlite "github.com/golang-migrate/migrate/v4/database/sqlite"
+
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
+	"github.com/kubilitics/kubilitics/shared/fault"
+)
+
+// Config says where the database is.
+type Config struct {
+	// Path of the file, made when it isn't there. SQLite keeps two more beside it, with -wal and -shm added.
+	Path string
+	// Migrate brings the schema up to date at the start; without it, an older schema is refused.
+	Migrate bool
+	// Readers is how many reads may run at once; 0 is 8.
+	Readers int
+}
+
+// Store is the body. Make it with Open.
+type Store struct {
+	*relational.Base
+	bells   relational.Bells
+	writer  *writer
+	readers *readers
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the database.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if cfg.Path == "" {
+		return nil, fault.New(fault.BadRequest, "the SQLite store needs the path of a file")
+	}
+	if err := migrateUp(cfg); err != nil {
+		return nil, err
+	}
+	s := &Store{}
+	s.Base = relational.NewBase(s, dialect)
+	var err error
+	// 64 MiB of pages and a log of as many keep a bulk load's index pages in memory between two checkpoints.
+	if s.writer, err = openWriter(ctx, source(cfg.Path, "cache_size(-65536)", "wal_autocheckpoint(16384)")); err != nil {
+		return nil, err
+	}
+	count := cfg.Readers
+	if count <= 0 {
+		count = 8
+	}
+	if s.readers, err = openReaders(source(cfg.Path, "cache_size(-8192)", "query_only(1)"), count); err != nil {
+		return nil, errors.Join(err, s.writer.close())
+	}
+	return s, nil
+}
+
+// source names the database and how its connections behave. synchronous(NORMAL) with a write-ahead log: a power cut may take the newest
+// commits with it but never damages the file, and what is lost the agents send again, since digests don't agree.
+func source(path string, pragmas ...string) string {
+	q := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)", "temp_store(MEMORY)"}, pragmas...)}
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+}
+
+func migrateUp(cfg Config) error {
+	db, err := sql.Open("sqlite", source(cfg.Path))
+	if err != nil {
+		return translate(err)
+	}
+	defer db.Close()
+	driver, err := migratesqlite.WithInstance(db, &migratesqlite.Config{})
+	if err != nil {
+		return fault.Wrap(err, fault.Unavailable, "the database file %s can't be opened", cfg.Path)
+	}
+	return relational.Migrate(driver, "sqlite", cfg.Migrate)
+}
+
+var dialect = relational.Dialect{
+	Tick: func(tenant int64) (string, []any) {
+		return `UPDATE tenant_feed SET pos = pos + 1, at = max(at + 1, $2) WHERE tenant_id = $1 RETURNING pos, at`, []any{tenant, nowMicro()}
+	},
+	InInts:    inList,
+	InStrings: inList,
+	InIDs: func(column string, n int) string {
+		return column + ` IN (SELECT unhex(value) FROM json_each($` + strconv.Itoa(n) + `))`
+	},
+	EachLabel: `JOIN json_each(nullif(r.labels, '')) AS kv`,
+}
+
+func inList(column string, n int) string {
+	return column + ` IN (SELECT value FROM json_each($` + strconv.Itoa(n) + `))`
+}
+
+// Ring implements relational.Backend.
+func (s *Store) Ring(tenant fleet.TenantID) { s.bells.Ring(tenant) }
+
+// Ping implements store.Store.
+func (s *Store) Ping(ctx context.Context) error {
+	return s.Snapshot(ctx, func(ctx context.Context, c relational.Conn) error {
+		_, err := c.Exec(ctx, `SELECT 1`)
+		return err
+	})
+}
+
+// Close implements store.Store.
+func (s *Store) Close() error { return errors.Join(s.readers.close(), s.writer.close()) }

@@ -1,0 +1,11 @@
+DROP TABLE quarantine;
+DROP TABLE digests;
+DROP TABLE manifests_history;
+DROP TABLE manifests;
+DROP TABLE edges_history;
+DROP TABLE edges;
+DROP TABLE labels_history;
+DROP TABLE labels;
+DROP TABLE resources_history;
+DROP TABLE resources;
+DROP TABLE refs;
