@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
@@ -119,24 +120,53 @@ func withOptions(r *rest.Request, opts metav1.ListOptions) *rest.Request {
 type reach struct {
 	told func(Reach)
 
-	mu   sync.Mutex
-	down bool
+	mu sync.Mutex
+	up chan struct{} // while it is down: closed when it isn't any more
 }
 
 func (r *reach) note(err error) {
 	down := err != nil && !answered(err)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if down == r.down {
-		return
-	}
-	r.down = down
 	news := Reach{Down: down, Since: time.Now()}
-	if down {
-		news.Reason = err.Error()
+	switch {
+	case down == (r.up != nil):
+		return
+	case down:
+		r.up, news.Reason = make(chan struct{}), err.Error()
+	default:
+		close(r.up)
+		r.up = nil
 	}
 	r.told(news)
 }
+
+// pause waits for a time, or until an API server that doesn't answer does: somebody's try will find out first, and the
+// others needn't sit out what they have doubled meanwhile. cut says that the caller itself met no answer.
+func (r *reach) pause(ctx context.Context, d time.Duration, cut bool) {
+	r.mu.Lock()
+	up := r.up
+	r.mu.Unlock()
+	if up == nil && cut {
+		d = min(d, herd)
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	case <-up:
+		spread := time.NewTimer(rand.N(herd))
+		defer spread.Stop()
+		select {
+		case <-ctx.Done():
+		case <-spread.C:
+		}
+	}
+}
+
+// herd is over how long those spread that come back at the same time.
+const herd = 500 * time.Millisecond
 
 // answered tells an error that the API server sent from one that was met on the way to it.
 func answered(err error) bool {

@@ -105,7 +105,8 @@ func (l *lane) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		pause(ctx, l.judge(err, time.Since(began)))
+		wait, cut := l.judge(err, time.Since(began))
+		l.src.client.reach.pause(ctx, wait, cut)
 	}
 }
 
@@ -128,8 +129,9 @@ func (l *lane) attempt(ctx context.Context) (err error) {
 	return l.reflector.ListAndWatchWithContext(ctx)
 }
 
-// judge decides what the end of an attempt means, and when the next one is due.
-func (l *lane) judge(err error, lasted time.Duration) time.Duration {
+// judge decides what the end of an attempt means, when the next one is due, and whether this one was cut by a server that
+// can't be reached.
+func (l *lane) judge(err error, lasted time.Duration) (wait time.Duration, cut bool) {
 	l.mu.Lock()
 	defer l.owner.report()
 	defer l.mu.Unlock()
@@ -143,16 +145,19 @@ func (l *lane) judge(err error, lasted time.Duration) time.Duration {
 	switch {
 	case err == nil:
 	case refused(err):
-		return l.refuse(err)
+		return l.refuse(err), false
 	case answered(err):
 		if !l.synced || l.failures > 1 {
 			l.reason = sentence(err)
 		}
 		l.settled = true
-	case !l.synced:
-		l.reason = "the API server can't be reached"
+	default:
+		cut = true
+		if !l.synced {
+			l.reason = "the API server can't be reached"
+		}
 	}
-	return backoff(l.src.pace.failed, l.src.pace.failedMax, l.failures)
+	return backoff(l.src.pace.failed, l.src.pace.failedMax, l.failures), cut
 }
 
 // refuse is called with mu held.
@@ -223,13 +228,4 @@ func backoff(first, most time.Duration, n int) time.Duration {
 		bound = min(most, first<<(n-1))
 	}
 	return rand.N(bound) + time.Millisecond
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

@@ -104,12 +104,18 @@ func (r lister) WatchWithContext(ctx context.Context, opts metav1.ListOptions) (
 	if opts.SendInitialEvents != nil {
 		return r.stream(ctx, opts)
 	}
-	w, err := r.watch(ctx, opts, func() {})
-	if err != nil {
-		return nil, err
+	for n := 1; ; n++ {
+		w, err := r.watch(ctx, opts, func() {})
+		if err == nil {
+			r.l.watched()
+			return w, nil
+		}
+		if !utilnet.IsConnectionRefused(err) || ctx.Err() != nil {
+			return nil, err
+		}
+		// The reflector would retry too, without a list, but sleep longer than the server is away.
+		r.l.src.client.reach.pause(ctx, backoff(r.l.src.pace.failed, r.l.src.pace.failedMax, n), true)
 	}
-	r.l.watched()
-	return w, nil
 }
 
 func (r lister) stream(ctx context.Context, opts metav1.ListOptions) (kwatch.Interface, error) {
