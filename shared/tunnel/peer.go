@@ -117,7 +117,7 @@ func pinnedTLS(pins []Pin, serverName string) *tls.Config {
 func requireProto(proto string) func(tls.ConnectionState) error {
 	return func(cs tls.ConnectionState) error {
 		if cs.NegotiatedProtocol != proto {
-			return errors.New("the server does not speak " + proto)
+			return fault.New(fault.Unavailable, "the server does not speak %s", proto)
 		}
 		return nil
 	}
@@ -135,10 +135,12 @@ func verifyPinned(chain []*x509.Certificate, pins []Pin, serverName string) erro
 		}
 	}
 	if !found {
-		return errors.New("no certificate of the server has the pinned key")
+		return fault.New(fault.Unauthorized, "no certificate of the server has the pinned key")
 	}
-	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, DNSName: serverName})
-	return err
+	if _, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, DNSName: serverName}); err != nil {
+		return fault.Wrap(err, fault.Unauthorized, "the server's certificate is not right under the pinned key")
+	}
+	return nil
 }
 
 func matches(cert *x509.Certificate, pin Pin) bool {
@@ -158,8 +160,11 @@ func handshakeErr(err error) error {
 		remote  *net.OpError
 		unknown *tls.CertificateVerificationError
 		record  tls.RecordHeaderError
+		ours    *fault.Error
 	)
 	switch {
+	case errors.As(err, &ours):
+		return ours
 	case errors.As(err, &remote) && remote.Op == "remote error" && remote.Err.Error() == busy.Error():
 		return fault.Wrap(err, fault.Unavailable, "the hub takes no more connections at the moment").After(retryBusy)
 	case errors.As(err, &remote) && remote.Op == "remote error":

@@ -188,7 +188,7 @@ func (s *Session) streamErr(err error) error {
 		return os.ErrDeadlineExceeded
 	case errors.Is(err, yamux.ErrConnectionReset):
 		return fault.Wrap(err, fault.Unavailable, "the peer reset the stream")
-	case errors.Is(err, yamux.ErrStreamClosed):
+	case errors.Is(err, yamux.ErrStreamClosed) && s.Err() == nil: // yamux says it of a lost session too
 		return net.ErrClosed
 	case errors.Is(err, yamux.ErrConnectionWriteTimeout):
 		s.Close(s.lost(err))
