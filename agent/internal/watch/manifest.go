@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 
@@ -25,11 +26,13 @@ func newCompressor() *zstd.Encoder {
 	return enc
 }
 
+// compress works in a buffer that is used again, since the bytes may wait for long and shouldn't be larger than they are.
 func (s *Source) compress(text []byte) []byte {
-	// Half is what a small object comes down to; a buffer that is too large by much would wait in the queue as it is.
-	out := s.zip.EncodeAll(text, make([]byte, 0, len(text)/2+64))
-	if cap(out)-len(out) > len(out)/4 {
-		return append(make([]byte, 0, len(out)), out...)
+	buf := s.scratch.Get().(*[]byte)
+	*buf = s.zip.EncodeAll(text, (*buf)[:0])
+	out := bytes.Clone(*buf)
+	if cap(*buf) <= keepBuffer {
+		s.scratch.Put(buf)
 	}
 	return out
 }

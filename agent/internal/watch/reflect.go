@@ -26,25 +26,17 @@ import (
 
 // record stands for an object towards the reflector. Its name is empty, so that all records are one in the store in
 // which the reflector collects a list.
-type record struct {
-	version string
-	end     bool // the bookmark that ends the initial objects
+type record struct{ metav1.ObjectMeta }
+
+func newRecord(version string) *record {
+	return &record{metav1.ObjectMeta{ResourceVersion: version}}
 }
 
 // GetObjectKind is part of runtime.Object.
 func (*record) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
 
 // DeepCopyObject is part of runtime.Object.
-func (r *record) DeepCopyObject() runtime.Object { c := *r; return &c }
-
-// GetObjectMeta is part of metav1.ObjectMetaAccessor.
-func (r *record) GetObjectMeta() metav1.Object {
-	m := &metav1.ObjectMeta{ResourceVersion: r.version}
-	if r.end {
-		m.Annotations = map[string]string{metav1.InitialEventsAnnotationKey: "true"}
-	}
-	return m
-}
+func (r *record) DeepCopyObject() runtime.Object { return &record{*r.DeepCopy()} }
 
 // store is where the reflector believes its objects to be.
 type store struct{ l *lane }
@@ -281,13 +273,13 @@ func (s *stream) event(word string, raw []byte) kwatch.Event {
 		if err != nil {
 			return failure(err)
 		}
-		return kwatch.Event{Type: t, Object: &record{version: version}}
+		return kwatch.Event{Type: t, Object: newRecord(version)}
 	case kwatch.Deleted:
 		version, err := s.l.deleted(raw)
 		if err != nil {
 			return failure(err)
 		}
-		return kwatch.Event{Type: t, Object: &record{version: version}}
+		return kwatch.Event{Type: t, Object: newRecord(version)}
 	case kwatch.Bookmark:
 		return s.bookmark(raw)
 	case kwatch.Error:
@@ -302,13 +294,14 @@ func (s *stream) bookmark(raw []byte) kwatch.Event {
 	if err != nil {
 		return failure(err)
 	}
-	end := m.Annotations[metav1.InitialEventsAnnotationKey] == "true"
-	if end && s.initial {
+	r := newRecord(m.ResourceVersion)
+	if m.Annotations[metav1.InitialEventsAnnotationKey] == "true" {
+		r.Annotations = m.Annotations
 		s.initial = false
 		s.silent.Stop()
 		s.free()
 	}
-	return kwatch.Event{Type: kwatch.Bookmark, Object: &record{version: m.ResourceVersion, end: end}}
+	return kwatch.Event{Type: kwatch.Bookmark, Object: r}
 }
 
 func (s *stream) refusal(raw []byte) kwatch.Event {

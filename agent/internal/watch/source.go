@@ -19,14 +19,15 @@ const atOnce = 8
 
 // Source watches one cluster. Run does the work; Next, Read and the like may be called while it runs.
 type Source struct {
-	cfg    Config
-	log    *zap.Logger
-	client *client
-	queue  *queue
-	zip    *zstd.Encoder
-	pace   pace
-	turns  chan struct{}
-	poke   chan struct{} // one token: kinds may have come or gone
+	cfg     Config
+	log     *zap.Logger
+	client  *client
+	queue   *queue
+	zip     *zstd.Encoder
+	scratch sync.Pool // of *[]byte, for what is compressed
+	pace    pace
+	turns   chan struct{}
+	poke    chan struct{} // one token: kinds may have come or gone
 
 	mu        sync.Mutex // guards all below
 	watchers  map[topo.GroupKind]*watcher
@@ -49,6 +50,7 @@ func New(cfg Config) (*Source, error) {
 		cfg: cfg, log: cfg.Log, queue: newQueue(cfg.ManifestBytes), zip: newCompressor(), pace: defaultPace(cfg),
 		turns: make(chan struct{}, atOnce), poke: make(chan struct{}, 1), watchers: map[topo.GroupKind]*watcher{},
 	}
+	s.scratch.New = func() any { return new([]byte) }
 	var err error
 	s.client, err = newClient(cfg.RESTConfig, s.queue.reached)
 	return s, err
