@@ -175,10 +175,10 @@ func TestStreamsAreCapped(t *testing.T) {
 	}
 	for range 2 { // over the hub's cap
 		s, err := agent.OpenStream(t.Context(), tunnel.Raw)
-		if err != nil {
-			t.Fatal(err)
+		if err == nil { // the refusal may come after
+			_, err = s.Read(make([]byte, 1))
 		}
-		if _, err := s.Read(make([]byte, 1)); !fault.Is(err, fault.Unavailable) {
+		if !fault.Is(err, fault.Unavailable) {
 			t.Errorf("a stream over the peer's cap: %v", err)
 		}
 	}
