@@ -95,21 +95,17 @@ func serve() *cobra.Command {
 }
 
 func migrate() *cobra.Command {
-	var down bool
-	c := configured(&cobra.Command{
+	return configured(&cobra.Command{
 		Use:   "migrate",
-		Short: "Bring the database to this program's schema, or remove it",
-		Long:  "Brings the database to this program's schema, which serve does too. With --down, removes every table and all that is in them.",
-	}, func(ctx context.Context, cfg hub.Config, out io.Writer) error {
-		version, err := hub.Migrate(ctx, cfg, down)
+		Short: "Bring the database to this program's schema, and end",
+		Long:  "Brings the database to this program's schema, as serve does at its start, and ends. A newer schema is refused.",
+	}, func(ctx context.Context, cfg hub.Config, _ io.Writer) error {
+		log, err := obs.NewLogger(cfg.Log.Level, cfg.Log.Format)
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(out, "schema %d\n", version)
-		return err
+		return hub.Migrate(ctx, cfg, log)
 	})
-	c.Flags().BoolVar(&down, "down", false, "remove every table and all that is in them")
-	return c
 }
 
 func config() *cobra.Command {

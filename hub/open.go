@@ -1,0 +1,29 @@
+package hub
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+
+	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/hub/internal/store/sqlite"
+)
+
+// openStore opens the body that the configuration names, and brings its schema up to date.
+func openStore(ctx context.Context, cfg Config, log *zap.Logger) (store.Store, error) {
+	file, err := cfg.sqliteFile()
+	if err != nil {
+		return nil, err
+	}
+	log.Info("the database is SQLite", zap.String("file", file))
+	return sqlite.Open(ctx, sqlite.Config{Path: file, Migrate: true})
+}
+
+// Migrate brings the database to this program's schema and lets it go: for those who do it apart from starting the hub.
+func Migrate(ctx context.Context, cfg Config, log *zap.Logger) error {
+	s, err := openStore(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}
