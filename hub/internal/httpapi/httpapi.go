@@ -98,6 +98,7 @@ type Config struct {
 	WriteTimeout   time.Duration // of one frame of a stream; 10 s
 	PingEvery      time.Duration // on idle streams; 20 s
 	Streams        int           // open at once; 10,000
+	StreamsEach    int           // of one principal; 1,000
 	Subscriptions  int           // of one WebSocket; 64
 	Strangers      int           // requests being authenticated at once; 256
 }
@@ -107,6 +108,7 @@ func (c Config) complete() Config {
 	c.WriteTimeout = or(c.WriteTimeout, 10*time.Second)
 	c.PingEvery = or(c.PingEvery, 20*time.Second)
 	c.Streams = or(c.Streams, 10_000)
+	c.StreamsEach = or(c.StreamsEach, 1000)
 	c.Subscriptions = or(c.Subscriptions, 64)
 	c.Strangers = or(c.Strangers, 256)
 	if c.Resolver == nil {
@@ -144,6 +146,7 @@ type API struct {
 	closing chan struct{}
 	streams sync.WaitGroup
 	open    int
+	each    map[owner]int // open streams by principal
 }
 
 // New makes the handler.
@@ -151,7 +154,7 @@ func New(cfg Config) *API {
 	cfg = cfg.complete()
 	a := &API{
 		cfg: cfg, router: chi.NewRouter(), origins: newOrigins(cfg.AllowedOrigins), strangers: make(chan struct{}, cfg.Strangers),
-		replays: newReplays(), metrics: newMetrics(cfg.Registerer), closing: make(chan struct{}),
+		replays: newReplays(), metrics: newMetrics(cfg.Registerer), closing: make(chan struct{}), each: map[owner]int{},
 	}
 	a.router.Use(a.observe, a.recoverPanics, secureHeaders, a.origins.handler(), a.deadline, plainPath)
 	a.router.NotFound(func(w http.ResponseWriter, r *http.Request) {
@@ -189,7 +192,8 @@ func (a *API) Close() {
 }
 
 // begin counts a stream in; the function it gives counts it out.
-func (a *API) begin() (end func(), err error) {
+func (a *API) begin(p fleet.Principal) (end func(), err error) {
+	who := ownerOf(p)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	select {
@@ -200,12 +204,19 @@ func (a *API) begin() (end func(), err error) {
 	if a.open >= a.cfg.Streams {
 		return nil, fault.New(fault.Unavailable, "this hub serves as many streams as it can").After(5 * time.Second)
 	}
+	if a.each[who] >= a.cfg.StreamsEach {
+		return nil, fault.New(fault.TooManyRequests, "%d streams are open for %q already", a.each[who], p.Name).After(5 * time.Second)
+	}
 	a.open++
+	a.each[who]++
 	a.streams.Add(1)
 	a.metrics.streams.Inc()
 	return func() {
 		a.mu.Lock()
 		a.open--
+		if a.each[who]--; a.each[who] == 0 {
+			delete(a.each, who)
+		}
 		a.mu.Unlock()
 		a.metrics.streams.Dec()
 		a.streams.Done()

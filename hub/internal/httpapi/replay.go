@@ -29,11 +29,14 @@ type replays struct {
 	by *lru.Cache[owner, *lru.Cache[string, *replay]]
 }
 
+// owner tells principals apart.
 type owner struct {
 	tenant fleet.TenantID
 	token  string
 	name   string
 }
+
+func ownerOf(p fleet.Principal) owner { return owner{p.Tenant, p.Token, p.Name} }
 
 // replay is one request and, once done is closed, its answer.
 type replay struct {
@@ -65,7 +68,12 @@ func (r *replays) begin(o owner, key string, asked [sha256.Size]byte) (known *re
 		}
 		r.by.Add(o, own)
 	}
-	if e, ok := own.Get(key); ok && time.Now().Before(e.until) {
+	for _, k := range own.Keys() { // secrets don't stay longer than promised
+		if e, ok := own.Peek(k); ok && !time.Now().Before(e.until) {
+			own.Remove(k)
+		}
+	}
+	if e, ok := own.Get(key); ok {
 		switch {
 		case e.asked != asked:
 			return nil, nil, fault.New(fault.Conflict, "the Idempotency-Key was used for another request")
@@ -114,8 +122,7 @@ func (a *API) replay(w http.ResponseWriter, r *http.Request, key string, next ht
 		return fault.Wrap(err, fault.BadRequest, "the request's body can't be read, or is longer than %d bytes", maxBody)
 	}
 	r.Body = io.NopCloser(bytes.NewReader(text))
-	p := principalOf(r.Context())
-	o := owner{p.Tenant, p.Token, p.Name}
+	o := ownerOf(principalOf(r.Context()))
 	asked := sha256.Sum256(append([]byte(r.Method+" "+r.URL.RequestURI()+"\n"), text...))
 	known, made, err := a.replays.begin(o, key, asked)
 	if err != nil {

@@ -66,17 +66,28 @@ func (a *API) observe(next http.Handler) http.Handler {
 
 func (a *API) note(r *http.Request, i *info, status int, took time.Duration) {
 	route := chi.RouteContext(r.Context()).RoutePattern()
-	if route == "" {
+	if route == "" { // the label must not be the client's to choose; nor the method, where there is no such route
 		route = "none"
 	}
-	a.metrics.requests.WithLabelValues(r.Method, route, statusClass(status)).Observe(took.Seconds())
+	if !streamPaths[route] {
+		a.metrics.requests.WithLabelValues(methodLabel(r.Method), route, statusClass(status)).Observe(took.Seconds())
+	}
 	a.cfg.Log.Debug("request", zap.String("request", i.id), zap.String("method", r.Method), zap.String("route", route), zap.Int("status", status),
 		zap.Duration("took", took), zap.String("principal", i.principal.Name), zap.String("from", a.clientOf(r)))
 }
 
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	default:
+		return "other"
+	}
+}
+
 func statusClass(status int) string {
 	if status < 100 || status > 599 {
-		return "other" // a connection taken over by a stream
+		return "other"
 	}
 	return string(rune('0'+status/100)) + "xx"
 }
@@ -139,10 +150,13 @@ func (a *API) recoverPanics(next http.Handler) http.Handler {
 			if p == http.ErrAbortHandler { //nolint:errorlint // the server compares it in this way too
 				panic(p)
 			}
-			a.cfg.Log.Error("a handler panicked", zap.String("request", infoOf(r.Context()).id), zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+			id := zap.String("request", infoOf(r.Context()).id)
 			if ww, ok := w.(middleware.WrapResponseWriter); ok && ww.Status() != 0 {
-				panic(http.ErrAbortHandler) // an answer has begun: only cutting it off tells that it isn't whole
+				// An answer has begun: only cutting it off tells that it isn't whole. Mostly it is the client who doesn't take it.
+				a.cfg.Log.Warn("an answer was cut off", id, zap.Any("cause", p))
+				panic(http.ErrAbortHandler)
 			}
+			a.cfg.Log.Error("a handler panicked", id, zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
 			a.write(w, a.problem(r.Context(), fault.New(fault.Internal, "something failed here; the log has the details under this request's id")))
 		}()
 		next.ServeHTTP(w, r)

@@ -44,11 +44,10 @@ type rig struct {
 }
 
 type options struct {
-	api     func(*Config)
-	live    func(*live.Config)
-	server  func(*http.Server)
-	noShop  bool
-	cluster func(*querytest.Cluster)
+	api    func(*Config)
+	live   func(*live.Config)
+	server func(*http.Server)
+	noShop bool
 }
 
 func newRig(t *testing.T, o options) *rig {

@@ -46,7 +46,7 @@ func (a *API) serveSocket(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, fault.New(fault.Forbidden, "pages of %s may not open streams here", r.Header.Get("Origin")))
 		return
 	}
-	end, err := a.begin()
+	end, err := a.begin(principalOf(r.Context()))
 	if err != nil {
 		a.fail(w, r, err)
 		return

@@ -50,7 +50,7 @@ func (a *API) serveEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer sub.Close()
-	end, err := a.begin()
+	end, err := a.begin(principalOf(r.Context()))
 	if err != nil {
 		a.fail(w, r, err)
 		return

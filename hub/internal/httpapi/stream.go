@@ -39,7 +39,7 @@ type StreamFrame struct {
 	At       *time.Time    `json:"at,omitempty" doc:"when it was committed"`
 	GapSince *time.Time    `json:"gapSince,omitempty" doc:"the change was found late: it happened between then and at"`
 	Cluster  string        `json:"cluster,omitempty"`
-	Op       string        `json:"op,omitempty" enum:"add,update,remove,loaded,deleted" doc:"loaded: the cluster became visible as a whole, read it anew; deleted: it is gone with all that was in it"`
+	Op       string        `json:"op,omitempty" enum:"add,update,remove,loaded,deleted" doc:"update: as it is now, also when it is new to the subscription; loaded: the cluster became visible as a whole, read it anew; deleted: it is gone with all that was in it"`
 
 	Node  *query.Resource `json:"node,omitempty"`
 	Edge  *query.Edge     `json:"edge,omitempty"`

@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"time"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
@@ -25,6 +26,7 @@ type EventList struct {
 
 type eventPlace struct {
 	Position topo.Position
+	At       time.Time
 	Before   store.EventKey
 }
 
@@ -44,7 +46,7 @@ func (q *Querier) Events(ctx context.Context, p fleet.Principal, w WhichEvents, 
 
 func (r *reading) events(ctx context.Context, w WhichEvents, token string, limit int) (*EventList, error) {
 	f := store.EventFilter{View: r.view, Clusters: w.Clusters, Namespaces: w.Namespaces, Regarding: w.Regarding, Types: w.Types, Limit: limit + 1}
-	place := eventPlace{Position: r.Position()}
+	place := eventPlace{Position: r.Position(), At: r.At()}
 	if token != "" {
 		if err := open(r.view.Tenant, w, token, &place); err != nil {
 			return nil, err
@@ -68,6 +70,6 @@ func (r *reading) events(ctx context.Context, w WhichEvents, token string, limit
 		appear[rows[i].Cluster] = true
 	}
 	out.Meta = r.meta(appear)
-	out.Position = place.Position
+	out.Position, out.At = place.Position, place.At
 	return out, nil
 }

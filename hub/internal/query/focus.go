@@ -135,7 +135,7 @@ func (w *walk) unseen(edges []store.EdgeRow) []topo.ID {
 		if !w.seesEdge(&edges[i]) {
 			continue
 		}
-		for _, id := range [2]topo.ID{edges[i].Edge.Source.ID(), edges[i].Edge.Target.ID()} {
+		for _, id := range [2]topo.ID{edges[i].ID.Source, edges[i].Edge.Target.ID()} {
 			if _, have := w.nodes[nodeKey{w.ask.Cluster, id}]; have || found[id] {
 				continue
 			}
@@ -164,7 +164,7 @@ func (w *walk) reach(ctx context.Context, ids []topo.ID, depth int) error {
 // join keeps the edges both of whose ends are in the graph.
 func (w *walk) join(edges []store.EdgeRow) {
 	for i := range edges {
-		_, source := w.nodes[nodeKey{w.ask.Cluster, edges[i].Edge.Source.ID()}]
+		_, source := w.nodes[nodeKey{w.ask.Cluster, edges[i].ID.Source}]
 		_, target := w.nodes[nodeKey{w.ask.Cluster, edges[i].Edge.Target.ID()}]
 		if source && target {
 			w.takeEdges(edges[i : i+1])

@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"time"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
@@ -40,7 +41,7 @@ type Truncation struct {
 	Hint     string      `json:"hint" doc:"how to get the rest"`
 	Continue string      `json:"continue,omitempty" doc:"gives the next page; join pages by cluster and id"`
 	Total    *Total      `json:"total,omitempty" doc:"nodes asked for, on all pages"`
-	ByKind   []KindCount `json:"byKind,omitempty" doc:"nodes asked for, by kind, where that is cheap to tell"`
+	ByKind   []KindCount `json:"byKind,omitempty" doc:"nodes asked for, by kind: on the first page of a whole graph"`
 }
 
 // GraphQuestion asks for the graph of the resources that are meant: all their edges, and the nodes at the other ends, marked as
@@ -57,6 +58,8 @@ func (w Where) whole() bool {
 
 type graphPlace struct {
 	Position topo.Position
+	At       time.Time
+	Total    *Total // as the first page counted, which pages after it don't repeat
 	After    store.Key
 }
 
@@ -102,7 +105,7 @@ type edgeKey struct {
 
 func newBuilder(r *reading, g GraphQuestion, limit int) *builder {
 	b := &builder{
-		reading: r, ask: g, limit: limit, budget: max(minEdges, limit*edgesPerNode), dir: store.Both,
+		reading: r, ask: g, limit: limit, budget: max(r.q.edges, limit*edgesPerNode), dir: store.Both,
 		nodes: map[nodeKey]int{}, edges: map[edgeKey]bool{}, ends: map[fleet.ClusterID][]topo.ID{},
 		out: &Graph{Nodes: []GraphNode{}, Edges: []Edge{}},
 	}
@@ -161,7 +164,7 @@ func (b *builder) page(ctx context.Context) (place graphPlace, rows []store.Row,
 		return place, nil, false, err
 	}
 	b.filter.Placeholders = true
-	place.Position = b.Position()
+	place.Position, place.At = b.Position(), b.At()
 	var after *store.Key
 	if b.ask.Continue != "" {
 		if err := open(b.view.Tenant, b.question(), b.ask.Continue, &place); err != nil {
@@ -211,13 +214,13 @@ func idsByCluster(rows []store.Row) map[fleet.ClusterID][]topo.ID {
 func (b *builder) takeEdges(edges []store.EdgeRow) {
 	for i := range edges {
 		e := &edges[i]
-		key := edgeKey{e.Cluster, e.Edge.Key()}
+		key := edgeKey{e.Cluster, e.ID}
 		if b.edges[key] || !b.seesEdge(e) {
 			continue
 		}
 		b.edges[key] = true
 		b.out.Edges = append(b.out.Edges, edge(e))
-		b.ends[e.Cluster] = append(b.ends[e.Cluster], e.Edge.Source.ID(), e.Edge.Target.ID())
+		b.ends[e.Cluster] = append(b.ends[e.Cluster], e.ID.Source, e.Edge.Target.ID())
 	}
 }
 
@@ -273,7 +276,7 @@ func (b *builder) finish(ctx context.Context, place graphPlace, rows []store.Row
 		cut = cut || b.out.Nodes[i].More
 	}
 	b.out.Meta = b.meta(appear)
-	b.out.Position = place.Position
+	b.out.Position, b.out.At = place.Position, place.At
 	if !more && !cut {
 		return nil
 	}
@@ -283,11 +286,18 @@ func (b *builder) finish(ctx context.Context, place graphPlace, rows []store.Row
 		t.Hint = "restrict by type, or use these nodes as focus with a direction"
 	}
 	b.out.Truncated = t
+	if place.Total == nil {
+		if err := b.total(ctx, t); err != nil {
+			return err
+		}
+		place.Total = t.Total
+	}
+	t.Total = place.Total
 	if more {
 		place.After = keyOf(&rows[len(rows)-1])
 		t.Continue = seal(b.view.Tenant, b.question(), place)
 	}
-	return b.total(ctx, t)
+	return nil
 }
 
 const maxGraphTotal = 100_000

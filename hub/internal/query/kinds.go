@@ -8,6 +8,7 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/singleflight"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -20,15 +21,17 @@ import (
 // Kinds resolves what people call kinds, from what agents report of theirs and from what the store holds. Answers are
 // kept for a while; a name that isn't found is looked for anew, at most every few seconds.
 type Kinds struct {
-	store Store
-	kept  *lru.Cache[store.Scope, keptKinds]
-	now   func() time.Time
+	store  Store
+	kept   *lru.Cache[store.Scope, keptKinds]
+	flight singleflight.Group
+	now    func() time.Time
 }
 
 const (
-	kindsKept  = 30 * time.Second
-	kindsRetry = 2 * time.Second
-	kindScopes = 2048 // clusters whose kinds are kept, about 20 kB each
+	kindsKept    = 30 * time.Second
+	kindsRetry   = 2 * time.Second
+	kindsTimeout = 15 * time.Second
+	kindScopes   = 2048 // clusters whose kinds are kept, about 20 kB each
 )
 
 // keptKinds are the kinds by each of their names, in lower case.
@@ -81,6 +84,20 @@ func (k *Kinds) table(ctx context.Context, at store.Scope, fresh time.Duration) 
 	if t, ok := k.kept.Get(at); ok && k.now().Sub(t.at) < fresh {
 		return t, nil
 	}
+	// Whoever asks at the same time gets the same answer. It is read for all of them, so it doesn't end with the one who came first.
+	key := at.Tenant.String() + at.Cluster.String()
+	t, err, _ := k.flight.Do(key, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), kindsTimeout)
+		defer cancel()
+		return k.load(ctx, at)
+	})
+	if err != nil {
+		return keptKinds{}, err
+	}
+	return t.(keptKinds), nil
+}
+
+func (k *Kinds) load(ctx context.Context, at store.Scope) (keptKinds, error) {
 	t := keptKinds{byName: map[string][]topo.GroupKind{}, at: k.now()}
 	if at.Cluster != 0 {
 		reports, err := k.store.Kinds(ctx, at)

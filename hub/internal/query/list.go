@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"time"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
@@ -49,6 +50,7 @@ type Total struct {
 // listPlace is where a list goes on, with what its first page found.
 type listPlace struct {
 	Position topo.Position
+	At       time.Time
 	Total    Total
 	After    store.Key
 }
@@ -92,7 +94,7 @@ func (r *reading) list(ctx context.Context, w Where, token string, limit int) (*
 		appear[rows[i].Cluster] = true
 	}
 	out.Meta = r.meta(appear)
-	out.Position = place.Position
+	out.Position, out.At = place.Position, place.At
 	return out, nil
 }
 
@@ -101,7 +103,7 @@ func (r *reading) listFrom(ctx context.Context, w Where, f store.Filter, token s
 		err = open(r.view.Tenant, w, token, &place)
 		return place, &place.After, err
 	}
-	place.Position = r.Position()
+	place.Position, place.At = r.Position(), r.At()
 	place.Total.Count, place.Total.Exact, err = r.Number(ctx, f, maxTotal)
 	return place, nil, err
 }

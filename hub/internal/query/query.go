@@ -26,10 +26,11 @@ type Store interface {
 type Querier struct {
 	store Store
 	kinds *Kinds
+	edges int // read for one graph at least, however few nodes are asked for
 }
 
 // New makes a Querier on a store.
-func New(s Store) *Querier { return &Querier{store: s, kinds: newKinds(s)} }
+func New(s Store) *Querier { return &Querier{store: s, kinds: newKinds(s), edges: minEdges} }
 
 // Resolver gives the resolver of kinds' names that the Querier itself uses.
 func (q *Querier) Resolver() *Kinds { return q.kinds }

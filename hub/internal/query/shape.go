@@ -18,8 +18,11 @@ type Ref struct {
 }
 
 // RefOf gives a Ref its JSON shape.
-func RefOf(r topo.Ref) Ref {
-	return Ref{ID: r.ID().String(), Group: r.Group, Kind: r.Kind, Namespace: r.Namespace, Name: r.Name}
+func RefOf(r topo.Ref) Ref { return refOf(r, r.ID()) }
+
+// refOf spares working the key out where it is known.
+func refOf(r topo.Ref, id topo.ID) Ref {
+	return Ref{ID: id.String(), Group: r.Group, Kind: r.Kind, Namespace: r.Namespace, Name: r.Name}
 }
 
 // Resource is a node as it stands in JSON.
@@ -39,8 +42,12 @@ type Resource struct {
 
 // ResourceOf gives a node its JSON shape. Since is 0 where it isn't known.
 func ResourceOf(c fleet.ClusterID, n *topo.Node, since topo.Position) Resource {
+	return resourceOf(c, n.Ref.ID(), n, since)
+}
+
+func resourceOf(c fleet.ClusterID, id topo.ID, n *topo.Node, since topo.Position) Resource {
 	r := Resource{
-		Cluster: c.String(), Ref: RefOf(n.Ref), UID: n.UID, Version: n.Version, Presence: n.Presence.String(), Labels: pairs(n.Labels),
+		Cluster: c.String(), Ref: refOf(n.Ref, id), UID: n.UID, Version: n.Version, Presence: n.Presence.String(), Labels: pairs(n.Labels),
 		Health: n.Health.String(), Status: n.Status, Attrs: pairs(n.Attrs), Since: since,
 	}
 	if n.Created != 0 {
@@ -50,7 +57,7 @@ func ResourceOf(c fleet.ClusterID, n *topo.Node, since topo.Position) Resource {
 	return r
 }
 
-func resource(row *store.Row) Resource { return ResourceOf(row.Cluster, &row.Node, row.Since) }
+func resource(row *store.Row) Resource { return resourceOf(row.Cluster, row.ID, &row.Node, row.Since) }
 
 // Edge is a relationship as it stands in JSON.
 type Edge struct {
@@ -67,13 +74,17 @@ type Edge struct {
 
 // EdgeOf gives an edge its JSON shape.
 func EdgeOf(c fleet.ClusterID, e *topo.Edge, since topo.Position) Edge {
+	return edgeOf(c, e.Key(), e, since)
+}
+
+func edgeOf(c fleet.ClusterID, key topo.EdgeID, e *topo.Edge, since topo.Position) Edge {
 	return Edge{
-		Cluster: c.String(), ID: e.Key().ID.String(), Source: RefOf(e.Source), Target: RefOf(e.Target), Type: string(e.Type), Rule: e.Rule,
+		Cluster: c.String(), ID: key.ID.String(), Source: refOf(e.Source, key.Source), Target: RefOf(e.Target), Type: string(e.Type), Rule: e.Rule,
 		Path: e.Path, Attrs: pairs(e.Attrs), Since: since,
 	}
 }
 
-func edge(row *store.EdgeRow) Edge { return EdgeOf(row.Cluster, &row.Edge, row.Since) }
+func edge(row *store.EdgeRow) Edge { return edgeOf(row.Cluster, row.ID, &row.Edge, row.Since) }
 
 // Event is a Kubernetes Event as it stands in JSON.
 type Event struct {
