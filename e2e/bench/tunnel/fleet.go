@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/tunnel"
 	"github.com/kubilitics/kubilitics/shared/tunnel/tunneltest"
 )
@@ -134,7 +135,7 @@ func (a *agent) connect(ctx context.Context, o *order, i int) error {
 	if err != nil {
 		return err
 	}
-	s, err := tunnel.Dial(ctx, tunnel.DialConfig{
+	s, err := dial(ctx, tunnel.DialConfig{
 		Endpoint:    tunnel.Endpoint{URL: "tls://" + o.Hub, ServerName: tunneltest.HubName},
 		Credentials: cred,
 	})
@@ -149,6 +150,20 @@ func (a *agent) connect(ctx context.Context, o *order, i int) error {
 		return err
 	}
 	return a.say(nil)
+}
+
+// dial comes back when the hub says that it is busy, as an agent does.
+func dial(ctx context.Context, cfg tunnel.DialConfig) (*tunnel.Session, error) {
+	backoff := tunnel.Backoff{First: time.Second, Cap: time.Second}
+	for {
+		s, err := tunnel.Dial(ctx, cfg)
+		if err == nil || fault.RetryAfter(err) == 0 {
+			return s, err
+		}
+		if err := backoff.Wait(ctx, err); err != nil {
+			return nil, err
+		}
+	}
 }
 
 func (o *order) credentials(i int) (tunnel.Credentials, error) {
