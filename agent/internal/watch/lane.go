@@ -66,7 +66,7 @@ type lane struct {
 
 	reflector *cache.Reflector
 
-	reading sync.Mutex // held while a list is read
+	lists sync.WaitGroup // lists that are being read: the reflector forsakes them when it is told to stop, the lane doesn't
 
 	mu       sync.Mutex // guards all below, and orders what is known with what is put in the queue
 	known    known
@@ -112,11 +112,10 @@ func (l *lane) run(ctx context.Context) {
 
 // close returns when nothing of this lane can get into the queue any more.
 func (l *lane) close() {
-	l.reading.Lock()
-	defer l.reading.Unlock()
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.closed = true
+	l.mu.Unlock()
+	l.lists.Wait()
 }
 
 func (l *lane) attempt(ctx context.Context) (err error) {

@@ -88,13 +88,15 @@ func (q *queue) change(c Change) {
 	e.change = c
 }
 
-// kind tells how a kind stands. It replaces what was to be told of it, except that it is gone.
+// kind tells how a kind stands. It replaces what was to be told of it, with two exceptions: that it is gone, and, as
+// being observed is told only behind the objects, what comes before them.
 func (q *queue) kind(s KindStatus) {
 	defer q.ring()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.kinds = slices.DeleteFunc(q.kinds, func(n kindNews) bool {
-		return n.status.GroupKind == s.GroupKind && (s.Gone || !n.status.Gone)
+		replaced := s.Gone || !n.status.Gone && (!s.Observed || n.status.Observed)
+		return n.status.GroupKind == s.GroupKind && replaced
 	})
 	news := kindNews{status: s}
 	if s.Observed {

@@ -73,7 +73,7 @@ func TestQueueOfAKindThatGoesAndComesBack(t *testing.T) {
 	q.change(podChange("new", "", 0))
 	q.kind(KindStatus{Kind: pods, Observed: true})
 	first := taken(t, q)
-	if len(first.Kinds) != 1 || !first.Kinds[0].Gone || len(first.Changes) != 1 || first.Changes[0].Ref.Name != "new" {
+	if len(first.Kinds) != 2 || !first.Kinds[0].Gone || first.Kinds[1].Gone || first.Kinds[1].Observed || len(first.Changes) != 1 || first.Changes[0].Ref.Name != "new" {
 		t.Errorf("first %+v", first)
 	}
 	second := taken(t, q)

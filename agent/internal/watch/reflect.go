@@ -57,16 +57,15 @@ type lister struct{ l *lane }
 
 // ListWithContext reads one page, or everything.
 func (r lister) ListWithContext(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
-	r.l.reading.Lock() // the reflector forsakes a list when it is told to stop; the lane doesn't
-	defer r.l.reading.Unlock()
+	if err := r.l.enterList(opts.Continue == ""); err != nil {
+		return nil, err
+	}
+	defer r.l.lists.Done()
 	free, err := r.l.src.turn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer free()
-	if opts.Continue == "" {
-		r.l.begin(false)
-	}
 	body, err := r.l.open(ctx, opts)
 	if err != nil {
 		return nil, err
@@ -87,6 +86,7 @@ func (r lister) Watch(metav1.ListOptions) (kwatch.Interface, error) { return nil
 
 var (
 	errNoContext = errors.New("a request without a context")
+	errClosed    = errors.New("the watch has ended")
 	errNoStream  = errors.New("this server doesn't stream the initial objects of this kind")
 )
 
@@ -118,7 +118,7 @@ func (r lister) stream(ctx context.Context, opts metav1.ListOptions) (kwatch.Int
 	if err != nil {
 		return nil, err
 	}
-	r.l.begin(true)
+	r.l.begin()
 	w, err := r.watch(ctx, opts, free)
 	if err == nil {
 		return w, nil
@@ -155,10 +155,29 @@ func (l *lane) open(ctx context.Context, opts metav1.ListOptions) (io.ReadCloser
 	return body, err
 }
 
-// begin is called before each list of everything.
-func (l *lane) begin(stream bool) {
+// enterList begins to read a list, or the next page of it.
+func (l *lane) enterList(first bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return errClosed
+	}
+	l.lists.Add(1)
+	if first {
+		l.round(false)
+	}
+	return nil
+}
+
+// begin is called before everything is streamed.
+func (l *lane) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.round(true)
+}
+
+// round is called with mu held before each list of everything.
+func (l *lane) round(stream bool) {
 	l.known.begin()
 	l.listed, l.streams = false, stream
 }
