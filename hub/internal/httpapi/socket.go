@@ -21,6 +21,7 @@ import (
 const (
 	maxCommand = 64 << 10 // bytes of one message from a client
 	maxSubID   = 128
+	farewell   = 2 * time.Second // for the last frame
 )
 
 func (a *API) socketOperation() *huma.Operation {
@@ -214,6 +215,10 @@ func (s *socket) pump(ctx context.Context, id string, sub *live.Subscription) er
 
 // write sends a frame. The deadline isn't that of a subscription's context: a frame cut off in the middle would end the socket.
 func (s *socket) write(ctx context.Context, f *StreamFrame) error {
+	return s.writeWithin(ctx, f, s.api.cfg.WriteTimeout)
+}
+
+func (s *socket) writeWithin(ctx context.Context, f *StreamFrame, limit time.Duration) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -221,7 +226,7 @@ func (s *socket) write(ctx context.Context, f *StreamFrame) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.api.cfg.WriteTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	return s.conn.Write(ctx, websocket.MessageText, text)
 }
@@ -233,9 +238,11 @@ func (s *socket) hangUp(ctx context.Context, id string, why error) error {
 		code = websocket.StatusPolicyViolation
 	}
 	f := s.api.errorFrame(ctx, id, why)
-	if err := s.write(ctx, f); err == nil {
-		_ = s.conn.Close(code, string(f.Code)) // the client may not answer; run closes for good
+	if err := s.writeWithin(ctx, f, min(s.api.cfg.WriteTimeout, farewell)); err != nil {
+		_ = s.conn.CloseNow() // also ends a write that hangs
+		return errHangUp
 	}
+	_ = s.conn.Close(code, string(f.Code)) // the client may not answer; run closes for good
 	return errHangUp
 }
 
