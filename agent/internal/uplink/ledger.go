@@ -16,7 +16,7 @@ type Graph interface {
 	Edge(topo.EdgeID) (topo.Edge, bool)
 	NodeIDs() []topo.ID
 	EdgeIDs() []topo.EdgeID
-	Digests() (nodes, edges *topo.Digest)
+	Digests() (nodes, edges topo.Digest)
 	Rows(t topo.Table, bucket int) []topo.RowHash
 	Len() (nodes, edges int)
 }

@@ -91,8 +91,7 @@ func (g *toy) EdgeIDs() []topo.EdgeID {
 }
 func (g *toy) Len() (nodes, edges int) { return len(g.nodes), len(g.edges) }
 
-func (g *toy) Digests() (nodes, edges *topo.Digest) {
-	nodes, edges = &topo.Digest{}, &topo.Digest{}
+func (g *toy) Digests() (nodes, edges topo.Digest) {
 	for id, n := range g.nodes {
 		nodes[id.Bucket()].Add(n.Hash())
 	}

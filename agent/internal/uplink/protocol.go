@@ -104,7 +104,7 @@ func (l *Ledger) groups() *tunnelv1.AgentFrame {
 	nodes, edges := l.graph.Digests()
 	f := &tunnelv1.Groups{}
 	for _, t := range l.tables() {
-		sums := l.digest(t, nodes, edges).Groups()
+		sums := l.digest(t, &nodes, &edges).Groups()
 		f.Tables = append(f.Tables, &tunnelv1.TableSums{Table: wire.TableTo(t), Sums: wire.SumsTo(sums[:])})
 	}
 	return &tunnelv1.AgentFrame{Frame: &tunnelv1.AgentFrame_Groups{Groups: f}}
@@ -155,7 +155,7 @@ func (l *Ledger) answerGroups(u *tunnelv1.UnequalGroups) (*tunnelv1.AgentFrame, 
 		if err != nil {
 			return nil, err
 		}
-		d := l.digest(table, nodes, edges)
+		d := l.digest(table, &nodes, &edges)
 		for _, g := range t.GetGroups() {
 			if g < 0 || g >= topo.Groups {
 				return nil, fault.New(fault.BadRequest, "the hub names group %d, which doesn't exist", g)

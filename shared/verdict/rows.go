@@ -1,4 +1,4 @@
-package health
+package verdict
 
 import (
 	"slices"
@@ -62,7 +62,9 @@ var Rows = []Row{
 // generic judges every other kind: by the conditions that controllers agree on, and where there is no status at all, by being there.
 var generic = Row{Groups: []Group{common, conditions}, Judge: byConditions}
 
-func images(podSpec string) Group { return Group{Path: podSpec + "containers[*]", Fields: []string{"image"}} }
+func images(podSpec string) Group {
+	return Group{Path: podSpec + "containers[*]", Fields: []string{"image"}}
+}
 
 func joined(items [][]string, field int) string {
 	var out []string
