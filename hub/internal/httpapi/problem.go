@@ -15,11 +15,12 @@ import (
 	"github.com/kubilitics/kubilitics/shared/fault/httpfault"
 )
 
-// huma makes its errors through these two variables, which are the process's. What is set is the same for every API.
+// huma makes its errors through these two functions, which are the process's. What is set is the same for every API.
 func init() {
 	huma.NewErrorWithContext = func(ctx huma.Context, status int, msg string, errs ...error) huma.StatusError {
 		return foreign(status, msg, infoOf(ctx.Context()).id, errs)
 	}
+	huma.DefaultArrayNullable = false // lists are empty, never null
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError { return foreign(status, msg, "", errs) }
 }
 

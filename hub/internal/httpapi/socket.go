@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"reflect"
 	"sync"
 	"time"
 
@@ -26,8 +27,8 @@ const (
 
 func (a *API) socketOperation() *huma.Operation {
 	schemas := a.huma.OpenAPI().Components.Schemas
-	huma.SchemaFromType(schemas, typeOf[StreamCommand]())
-	huma.SchemaFromType(schemas, typeOf[StreamFrame]())
+	schemas.Schema(reflect.TypeFor[StreamCommand](), true, "")
+	schemas.Schema(reflect.TypeFor[StreamFrame](), true, "")
 	return &huma.Operation{
 		Method: http.MethodGet, Path: "/ws/v1/stream", OperationID: "stream-websocket", Tags: []string{"streams"},
 		Summary: "Changes as they happen, many subscriptions on one WebSocket",

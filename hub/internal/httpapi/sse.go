@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"reflect"
 	"strconv"
 	"time"
 
@@ -17,8 +16,6 @@ import (
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
-
-func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
 
 // sseParameters are the query of the event stream; true are lists.
 var sseParameters = map[string]bool{"cluster": true, "namespace": true, "kind": true, "what": true, "labelSelector": false, "from": false}

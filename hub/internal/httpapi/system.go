@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/fault/httpfault"
 )
 
 // system is what needs no authentication: it tells nothing of what the hub holds.
@@ -84,6 +86,19 @@ func (a *API) documents(r chi.Router) {
 	})
 	doc.AddOperation(a.eventsOperation())
 	doc.AddOperation(a.socketOperation())
+	documentProblems(doc)
+}
+
+// documentProblems adds to every operation the answer that any of them may give.
+func documentProblems(doc *huma.OpenAPI) {
+	problem := doc.Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "")
+	for _, item := range doc.Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Patch, item.Put, item.Delete} {
+			if op != nil {
+				op.Responses["default"] = &huma.Response{Description: "What went wrong", Content: map[string]*huma.MediaType{httpfault.ContentType: {Schema: problem}}}
+			}
+		}
+	}
 }
 
 func answers(contentType, description string) map[string]*huma.Response {
