@@ -80,10 +80,15 @@ func pool(roots []*x509.Certificate) *x509.CertPool {
 	return p
 }
 
-func (s state) lifetime() time.Duration { return s.Certificate.NotAfter.Sub(s.Certificate.NotBefore) }
+// lifetime is how long the certificate held when it came: by this machine's clock, unless that differs so much from the hub's that it makes no
+// sense.
+func (s state) lifetime() time.Duration {
+	whole := s.Certificate.NotAfter.Sub(s.Certificate.NotBefore)
+	return min(whole, max(whole/2, s.Certificate.NotAfter.Sub(s.Obtained)))
+}
 
 // age is the part of the certificate's life that is over, 0 to 1 and above. It counts from when the certificate came, so that a clock that differs
-// from the hub's moves no renewal. A clock that was set back counts as renewal being due.
+// from the hub's doesn't keep an agent renewing. A clock that was set back counts as renewal being due.
 func (s state) age(now time.Time) float64 {
 	if now.Before(s.Obtained) {
 		return 1
