@@ -14,7 +14,7 @@ CREATE TABLE tenant_feed (
     at timestamptz NOT NULL DEFAULT 'epoch',
     trimmed bigint NOT NULL DEFAULT 0, -- entries up to this one may not be read any more
     history_floor bigint NOT NULL DEFAULT 0  -- versions closed up to this one may be gone
-);
+) WITH (fillfactor = 20);
 
 CREATE TABLE clusters (
     tenant_id bigint NOT NULL,
@@ -44,7 +44,7 @@ CREATE TABLE clusters (
     applied_at timestamptz,
     applied_changed bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (tenant_id, cluster_id)
-);
+) WITH (fillfactor = 50); -- seq and last_heard churn
 CREATE UNIQUE INDEX clusters_name ON clusters (tenant_id, name) WHERE deleted IS NULL;
 CREATE INDEX clusters_deleted ON clusters (deleted) WHERE deleted IS NOT NULL;
 

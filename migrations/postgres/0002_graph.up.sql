@@ -1,4 +1,7 @@
 -- The graph as it is and as it was. Keys and hashes are 16 bytes; a version holds from valid_from up to, without, valid_to.
+--
+-- History is partitioned by the day (UTC) on which a version was closed, not by the position: positions of different tenants don't run alike, and a
+-- partition must be old for all of them to be dropped. The store makes the days' partitions ahead; what falls beside them goes to the rest.
 
 -- The identity behind every key that is current or in history.
 CREATE TABLE refs (
@@ -32,7 +35,7 @@ CREATE TABLE resources (
     origin text COLLATE "C" NOT NULL,
     valid_from bigint NOT NULL,
     PRIMARY KEY (tenant_id, cluster_id, id)
-);
+) WITH (fillfactor = 80); -- status churns: an update finds room on its page and touches no index
 CREATE INDEX resources_by_cluster ON resources (tenant_id, cluster_id, api_group, kind, namespace, name);
 CREATE INDEX resources_by_ref ON resources (tenant_id, api_group, kind, namespace, name, cluster_id);
 
@@ -49,8 +52,10 @@ CREATE TABLE resources_history (
     status text COLLATE "C" NOT NULL,
     created bigint NOT NULL,
     attrs text COLLATE "C" NOT NULL,
-    PRIMARY KEY (tenant_id, cluster_id, id, valid_to)
-);
+    closed date NOT NULL
+) PARTITION BY RANGE (closed);
+CREATE TABLE resources_history_rest PARTITION OF resources_history DEFAULT;
+CREATE INDEX resources_history_by_key ON resources_history (tenant_id, cluster_id, id, valid_to);
 
 CREATE TABLE labels (
     tenant_id bigint NOT NULL,
@@ -70,8 +75,10 @@ CREATE TABLE labels_history (
     valid_to bigint NOT NULL,
     valid_from bigint NOT NULL,
     value text COLLATE "C" NOT NULL,
-    PRIMARY KEY (tenant_id, cluster_id, id, key, valid_to)
-);
+    closed date NOT NULL
+) PARTITION BY RANGE (closed);
+CREATE TABLE labels_history_rest PARTITION OF labels_history DEFAULT;
+CREATE INDEX labels_history_by_key ON labels_history (tenant_id, cluster_id, id, key, valid_to);
 
 CREATE TABLE edges (
     tenant_id bigint NOT NULL,
@@ -104,8 +111,10 @@ CREATE TABLE edges_history (
     disc text COLLATE "C" NOT NULL,
     path text COLLATE "C" NOT NULL,
     attrs text COLLATE "C" NOT NULL,
-    PRIMARY KEY (tenant_id, cluster_id, source, id, valid_to)
-);
+    closed date NOT NULL
+) PARTITION BY RANGE (closed);
+CREATE TABLE edges_history_rest PARTITION OF edges_history DEFAULT;
+CREATE INDEX edges_history_by_key ON edges_history (tenant_id, cluster_id, source, id, valid_to);
 CREATE INDEX edges_history_by_target ON edges_history (tenant_id, cluster_id, target);
 
 CREATE TABLE manifests (
@@ -118,6 +127,8 @@ CREATE TABLE manifests (
     PRIMARY KEY (tenant_id, cluster_id, id)
 );
 
+ALTER TABLE manifests ALTER COLUMN body SET STORAGE EXTERNAL; -- it is compressed already
+
 CREATE TABLE manifests_history (
     tenant_id bigint NOT NULL,
     cluster_id bigint NOT NULL,
@@ -126,8 +137,11 @@ CREATE TABLE manifests_history (
     valid_from bigint NOT NULL,
     hash uuid NOT NULL,
     body bytea NOT NULL,
-    PRIMARY KEY (tenant_id, cluster_id, id, valid_to)
-);
+    closed date NOT NULL
+) PARTITION BY RANGE (closed);
+ALTER TABLE manifests_history ALTER COLUMN body SET STORAGE EXTERNAL;
+CREATE TABLE manifests_history_rest PARTITION OF manifests_history DEFAULT;
+CREATE INDEX manifests_history_by_key ON manifests_history (tenant_id, cluster_id, id, valid_to);
 
 -- The sums of the hashes of agents' rows, one row a bucket that isn't empty. tbl: 0 nodes, 1 edges, 2 manifests.
 CREATE TABLE digests (
@@ -137,7 +151,7 @@ CREATE TABLE digests (
     bucket smallint NOT NULL,
     sum uuid NOT NULL,
     PRIMARY KEY (tenant_id, cluster_id, tbl, bucket)
-);
+) WITH (fillfactor = 50);
 
 CREATE TABLE quarantine (
     tenant_id bigint NOT NULL,

@@ -36,3 +36,5 @@ CREATE INDEX events_by_last ON events (tenant_id, last DESC, cluster_id, uid);
 CREATE INDEX events_by_cluster ON events (tenant_id, cluster_id, last DESC, uid);
 CREATE INDEX events_by_regarding ON events (tenant_id, cluster_id, regarding, last);
 CREATE INDEX events_by_seen ON events (seen);
+
+ALTER TABLE feed ALTER COLUMN payload SET STORAGE EXTERNAL; -- it is compressed already

@@ -1,6 +1,7 @@
 package relational
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"sync"
@@ -40,4 +41,22 @@ func (b *Bells) Ring(tenant fleet.TenantID) {
 	for _, ring := range rings {
 		ring(tenant)
 	}
+}
+
+// Moved rings for the tenants whose feed has grown beyond what was seen, and notes how far it is now.
+func (b *Base) Moved(ctx context.Context, seen map[fleet.TenantID]int64, ring func(fleet.TenantID)) error {
+	type mark struct {
+		tenant fleet.TenantID
+		pos    int64
+	}
+	return b.db.Snapshot(ctx, func(ctx context.Context, c Conn) error {
+		marks, err := queryAll(ctx, c, func(rows Rows, m *mark) error { return rows.Scan((*int64)(&m.tenant), &m.pos) }, `SELECT tenant_id, pos FROM tenant_feed`)
+		for _, m := range marks {
+			if seen[m.tenant] != m.pos {
+				seen[m.tenant] = m.pos
+				ring(m.tenant)
+			}
+		}
+		return err
+	})
 }

@@ -52,13 +52,15 @@ func (l *Loading) Sums(buckets []Bucket) Sums {
 	return s
 }
 
-// Finish gives every sum, those of the final plan included, and the identities that no node brought.
+// Finish gives every sum, those of the final plan included, and the identities that no node brought. It notes nothing, since the transaction
+// may fail and be tried again.
 func (l *Loading) Finish(p *Plan) (sums []SumRow, refs []RefRow) {
+	final := l.sums
 	for _, r := range p.Sums {
-		l.sums[r.Table][r.Number] = r.Sum
+		final[r.Table][r.Number] = r.Sum
 	}
-	for t := range l.sums {
-		for n, sum := range l.sums[t] {
+	for t := range final {
+		for n, sum := range final[t] {
 			if !sum.IsZero() {
 				sums = append(sums, SumRow{Bucket: Bucket{topo.Table(t), n}, Sum: sum})
 			}

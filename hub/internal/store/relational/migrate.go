@@ -19,7 +19,7 @@ func Newest(folder string) (uint, error) {
 }
 
 // Migrate brings a schema up to the newest version, or, unless up is wanted, only checks that it is there. A schema that is newer than this
-// program, or that a migration left half done, is refused.
+// program, or that a migration left half done, is refused. It closes the driver.
 func Migrate(driver database.Driver, folder string, up bool) error {
 	source, err := iofs.New(migrations.FS, folder)
 	if err != nil {
@@ -29,11 +29,12 @@ func Migrate(driver database.Driver, folder string, up bool) error {
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, "the migrations can't be started")
 	}
+	defer m.Close()
 	newest, err := Newest(folder)
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, "the migrations can't be listed")
 	}
-	if err := checkVersion(m, newest); err != nil {
+	if err := checkVersion(m, driver, newest); err != nil {
 		return err
 	}
 	if up {
@@ -51,8 +52,15 @@ func Migrate(driver database.Driver, folder string, up bool) error {
 	return nil
 }
 
-func checkVersion(m *migrate.Migrate, newest uint) error {
+// checkVersion looks under the lock: another hub that migrates just now has the schema marked as half done.
+func checkVersion(m *migrate.Migrate, driver database.Driver, newest uint) error {
+	if err := driver.Lock(); err != nil {
+		return fault.Wrap(err, fault.Unavailable, "the database's schema can't be locked")
+	}
 	version, dirty, err := m.Version()
+	if failed := driver.Unlock(); failed != nil {
+		return fault.Wrap(failed, fault.Unavailable, "the database's schema can't be unlocked")
+	}
 	switch {
 	case errors.Is(err, migrate.ErrNilVersion):
 		return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/shared/fault"
 )
 
 // RowError marks a failure that the database blames on the data: without some of the rows the rest would pass.
@@ -43,4 +44,13 @@ func Refine(k *Keyed, try func(*Keyed) error) (*Keyed, []store.Quarantined, erro
 	joined.join(good)
 	joined.join(moreGood)
 	return joined, append(bad, moreBad...), nil
+}
+
+// Blame makes a fault of a RowError where no row can be left out: the caller gave what the database refuses.
+func Blame(err error) error {
+	var row *RowError
+	if errors.As(err, &row) {
+		return fault.Wrap(err, fault.BadRequest, "the database refuses what was given")
+	}
+	return err
 }

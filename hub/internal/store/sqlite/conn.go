@@ -224,7 +224,7 @@ func (w *writer) transact(ctx context.Context, fn func(context.Context, *writer)
 
 // Write implements relational.Backend.
 func (s *Store) Write(ctx context.Context, fn func(context.Context, relational.Conn) error) error {
-	return s.writer.transact(ctx, func(ctx context.Context, w *writer) error { return fn(ctx, w) })
+	return relational.Blame(s.writer.transact(ctx, func(ctx context.Context, w *writer) error { return fn(ctx, w) }))
 }
 
 // readers are the connections that read.
@@ -269,7 +269,7 @@ func (s *Store) Snapshot(ctx context.Context, fn func(context.Context, relationa
 		return translate(err)
 	}
 	defer func() { _ = tx.Rollback() }() // it has read only; there is nothing to lose
-	return translate(fn(ctx, readConn{tx}))
+	return relational.Blame(translate(fn(ctx, readConn{tx})))
 }
 
 // translate makes a fault of an error.

@@ -73,10 +73,9 @@ func migrateUp(cfg Config) error {
 	if err != nil {
 		return translate(err)
 	}
-	defer db.Close()
 	driver, err := migratesqlite.WithInstance(db, &migratesqlite.Config{})
 	if err != nil {
-		return fault.Wrap(err, fault.Unavailable, "the database file %s can't be opened", cfg.Path)
+		return fault.Wrap(errors.Join(err, db.Close()), fault.Unavailable, "the database file %s can't be opened", cfg.Path)
 	}
 	return relational.Migrate(driver, "sqlite", cfg.Migrate)
 }

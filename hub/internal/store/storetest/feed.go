@@ -108,7 +108,10 @@ func trim(_ *testing.T, h *house) {
 		more, err = h.Store.Trim(h.ctx, store.Keep{}, 3)
 		h.must(err)
 	}
-	h.equal([]int{h.count("feed"), h.count("resources_history")}, []int{0, 0})
+	h.equal(h.count("feed"), 0)
+	if !h.DropDays {
+		h.equal(h.count("resources_history"), 0)
+	}
 	s.apply(store.Delta{Nodes: []topo.Node{pod("b")}})
 	entries, err = h.Store.Entries(h.ctx, h.tenant, last, 10)
 	h.must(err)

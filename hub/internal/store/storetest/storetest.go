@@ -20,6 +20,8 @@ type Body struct {
 	Store store.Store
 	// Exec runs a statement that both databases understand, outside the store.
 	Exec func(ctx context.Context, sql string) error
+	// DropDays says that history goes by whole days, so that what was closed today stays.
+	DropDays bool
 	// Poison makes the database refuse resources with that name, in a way that the store can't foresee.
 	Poison func(ctx context.Context, name string) error
 }

@@ -1,0 +1,168 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
+	"github.com/kubilitics/kubilitics/shared/topo"
+)
+
+const (
+	selectNodesNow = `SELECT r.id, r.hash, r.origin, ` + relational.NodeColumns + ` FROM resources r WHERE r.tenant_id = $1 AND r.cluster_id = $2 AND r.id = ANY($3)`
+
+	fromEdgeKeys = ` FROM unnest($3::uuid[], $4::uuid[]) u(source, id)
+		JOIN edges e ON e.tenant_id = $1 AND e.cluster_id = $2 AND e.source = u.source AND e.id = u.id`
+	selectEdgesNow     = `SELECT e.source, e.id, e.hash, e.origin` + fromEdgeKeys
+	selectGoneEdgesNow = `SELECT e.source, e.id, e.hash, e.origin, ` + relational.EdgeColumns + fromEdgeKeys + relational.EdgeEnds
+
+	selectManifestsNow = `SELECT id, hash FROM manifests WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)`
+	selectEventsNow    = relational.SelectEvents + ` WHERE v.tenant_id = $1 AND v.cluster_id = $2 AND v.uid = ANY($3)`
+	selectSumsNow      = `SELECT d.tbl, d.bucket, d.sum FROM unnest($3::smallint[], $4::smallint[]) u(tbl, bucket)
+		JOIN digests d ON d.tenant_id = $1 AND d.cluster_id = $2 AND d.tbl = u.tbl AND d.bucket = u.bucket`
+)
+
+// reads collects queries, and where their answers go, to be sent in one go.
+type reads struct {
+	batch pgx.Batch
+	scans []func(relational.Rows) error
+}
+
+func (r *reads) query(scan func(relational.Rows) error, text string, args ...any) {
+	r.batch.Queue(text, args...)
+	r.scans = append(r.scans, scan)
+}
+
+// send begins a transaction with the queries.
+func (r *reads) send(ctx context.Context, conn *pgx.Conn) (err error) {
+	results := conn.SendBatch(ctx, &r.batch)
+	defer func() { err = errors.Join(err, results.Close()) }()
+	for _, scan := range r.scans {
+		rows, err := results.Query()
+		if err != nil {
+			return err
+		}
+		for rows.Next() {
+			if err := scan(answer{rows}); err != nil {
+				rows.Close()
+				return err
+			}
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// current begins a transaction, takes the cluster's lock, and reads what is stored of the rows a delta touches.
+func current(ctx context.Context, conn *pgx.Conn, at store.Scope, k *relational.Keyed) (*relational.Fence, *relational.Now, error) {
+	now := relational.NewNow()
+	f := &relational.Fence{}
+	var r reads
+	r.query(func(relational.Rows) error { return nil }, `BEGIN`)
+	r.query(func(rows relational.Rows) error {
+		f.Found = true
+		return rows.Scan(f.Dest(&f.Applied.At)...)
+	}, relational.SelectFence+` FOR UPDATE`, int64(at.Tenant), int64(at.Cluster))
+	r.nodes(at, k, now)
+	r.edges(at, k, now)
+	r.rest(at, k, now)
+	if err := r.send(ctx, conn); err != nil {
+		return nil, nil, err
+	}
+	return f, now, nil
+}
+
+func (r *reads) nodes(at store.Scope, k *relational.Keyed, now *relational.Now) {
+	ids := k.NodeIDs()
+	if len(ids) == 0 {
+		return
+	}
+	r.query(func(rows relational.Rows) error {
+		var cells relational.NodeCells
+		var id topo.ID
+		n := new(relational.NodeNow)
+		if err := rows.Scan(cells.Dest(&id, &n.Hash, &n.Origin)...); err != nil {
+			return err
+		}
+		_ = cells.Decode() // what is damaged is written anew
+		n.Node = cells.Node
+		now.Nodes[id] = n
+		return nil
+	}, selectNodesNow, int64(at.Tenant), int64(at.Cluster), keys(ids))
+}
+
+func (r *reads) edges(at store.Scope, k *relational.Keyed, now *relational.Now) {
+	if len(k.Edges) > 0 {
+		sources, ids := halves(k.EdgeIDs())
+		r.query(func(rows relational.Rows) error {
+			var key topo.EdgeID
+			e := new(relational.EdgeNow)
+			if err := rows.Scan(&key.Source, &key.ID, &e.Hash, &e.Origin); err != nil {
+				return err
+			}
+			now.Edges[key] = e
+			return nil
+		}, selectEdgesNow, int64(at.Tenant), int64(at.Cluster), sources, ids)
+	}
+	if len(k.GoneEdges) > 0 {
+		sources, ids := halves(k.GoneEdges)
+		r.query(func(rows relational.Rows) error {
+			var cells relational.EdgeCells
+			var key topo.EdgeID
+			e := new(relational.EdgeNow)
+			if err := rows.Scan(cells.Dest(&key.Source, &key.ID, &e.Hash, &e.Origin)...); err != nil {
+				return err
+			}
+			_ = cells.Decode() // it goes, whatever it was
+			e.Edge = cells.Edge
+			now.Edges[key] = e
+			return nil
+		}, selectGoneEdgesNow, int64(at.Tenant), int64(at.Cluster), sources, ids)
+	}
+}
+
+// halves gives keys of edges as two arrays.
+func halves(edges []topo.EdgeID) (sources, ids keys) {
+	sources, ids = make(keys, len(edges)), make(keys, len(edges))
+	for i := range edges {
+		sources[i], ids[i] = edges[i].Source, edges[i].ID
+	}
+	return sources, ids
+}
+
+func (r *reads) rest(at store.Scope, k *relational.Keyed, now *relational.Now) {
+	if ids := k.ManifestIDs(); len(ids) > 0 {
+		r.query(func(rows relational.Rows) error {
+			var id, hash topo.ID
+			err := rows.Scan(&id, &hash)
+			now.Manifests[id] = hash
+			return err
+		}, selectManifestsNow, int64(at.Tenant), int64(at.Cluster), keys(ids))
+	}
+	if len(k.Events) > 0 {
+		r.query(func(rows relational.Rows) error {
+			var row store.EventRow
+			err := relational.ScanEvent(rows, &row)
+			now.Events[row.Event.UID] = row.Event
+			return err
+		}, selectEventsNow, int64(at.Tenant), int64(at.Cluster), k.EventUIDs())
+	}
+	if buckets := k.Buckets(); len(buckets) > 0 {
+		tables, numbers := make([]int16, len(buckets)), make([]int16, len(buckets))
+		for i, b := range buckets {
+			tables[i], numbers[i] = int16(b.Table), int16(b.Number)
+		}
+		r.query(func(rows relational.Rows) error {
+			var table, number int16
+			var sum topo.ID
+			err := rows.Scan(&table, &number, &sum)
+			now.Sums[relational.Bucket{Table: topo.Table(table), Number: int(number)}] = topo.SumFromBytes(sum)
+			return err
+		}, selectSumsNow, int64(at.Tenant), int64(at.Cluster), tables, numbers)
+	}
+}

@@ -1,0 +1,109 @@
+package postgres
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+var historyTables = []string{"resources_history", "labels_history", "edges_history", "manifests_history"}
+
+// Partitions are made this many days ahead, each time a hub starts or trims.
+const daysAhead = 7
+
+const dayForm = "20060102"
+
+// One number for all hubs, so that only one makes or drops partitions at a time.
+const partitionLock = `SELECT pg_advisory_xact_lock(7310872641)`
+
+// makeDays makes history's partitions for today and the days to come. A day that has rows in the rest already stays there.
+func (s *Store) makeDays(ctx context.Context) error {
+	return s.transact(ctx, pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, partitionLock); err != nil {
+			return err
+		}
+		have, err := partitions(ctx, tx)
+		if err != nil {
+			return err
+		}
+		today := time.Now().UTC().Truncate(24 * time.Hour)
+		for d := range daysAhead {
+			for _, table := range historyTables {
+				if err := makeDay(ctx, tx, have, table, today.AddDate(0, 0, d)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func makeDay(ctx context.Context, tx pgx.Tx, have map[string]bool, table string, day time.Time) error {
+	name := table + "_" + day.Format(dayForm)
+	if have[name] {
+		return nil
+	}
+	from, to := day.Format(time.DateOnly), day.AddDate(0, 0, 1).Format(time.DateOnly)
+	var beside bool
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM `+table+`_rest WHERE closed = $1)`, day).Scan(&beside); err != nil || beside {
+		return err
+	}
+	_, err := tx.Exec(ctx, `CREATE TABLE `+name+` PARTITION OF `+table+` FOR VALUES FROM ('`+from+`') TO ('`+to+`')`)
+	return err
+}
+
+// partitions gives the names of history's partitions.
+func partitions(ctx context.Context, tx pgx.Tx) (map[string]bool, error) {
+	rows, err := tx.Query(ctx, `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent::regclass::text = ANY($1)`, historyTables)
+	if err != nil {
+		return nil, err
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	have := map[string]bool{}
+	for _, n := range names {
+		have[n] = true
+	}
+	return have, err
+}
+
+// TrimHistory implements relational.Backend: days that are past altogether are dropped; what fell beside them is deleted row by row.
+func (s *Store) TrimHistory(ctx context.Context, before time.Time, limit int) (more bool, err error) {
+	if err := s.makeDays(ctx); err != nil {
+		return false, err
+	}
+	err = s.transact(ctx, pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, partitionLock); err != nil {
+			return err
+		}
+		have, err := partitions(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for name := range have {
+			day, err := time.Parse(dayForm, name[strings.LastIndexByte(name, '_')+1:])
+			if err != nil || day.AddDate(0, 0, 1).After(before) {
+				continue // the rest, or too young
+			}
+			if _, err := tx.Exec(ctx, `DROP TABLE `+name); err != nil {
+				return err
+			}
+		}
+		more, err = trimRest(ctx, tx, before, limit)
+		return err
+	})
+	return more, err
+}
+
+func trimRest(ctx context.Context, tx pgx.Tx, before time.Time, limit int) (more bool, err error) {
+	for _, table := range historyTables {
+		tag, err := tx.Exec(ctx, `DELETE FROM `+table+`_rest WHERE ctid IN (SELECT ctid FROM `+table+`_rest WHERE closed < $1 LIMIT $2)`,
+			before.UTC().Truncate(24*time.Hour), limit)
+		if err != nil {
+			return false, err
+		}
+		more = more || tag.RowsAffected() >= int64(limit)
+	}
+	return more, nil
+}

@@ -1,0 +1,109 @@
+// Package postgres is the store's body for servers: any number of hubs on one Postgres.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	migratepgx "github.com/golang-migrate/migrate/v4/database/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
+	"github.com/kubilitics/kubilitics/shared/fault"
+)
+
+// Config says where the database is.
+type Config struct {
+	// DSN is a URL or the key=value form, as libpq knows them.
+	DSN string
+	// Migrate brings the schema up to date at the start; without it, an older schema is refused.
+	Migrate bool
+	// MaxConns is how many connections this hub may hold; 0 is 16.
+	MaxConns int32
+}
+
+// Store is the body. Make it with Open.
+type Store struct {
+	*relational.Base
+	pool   *pgxpool.Pool
+	bells  relational.Bells
+	herald *herald
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open connects to the database.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	conf, err := pgxpool.ParseConfig(cfg.DSN)
+	if err != nil {
+		return nil, fault.New(fault.BadRequest, "the Postgres DSN can't be read") // its error would quote the password
+	}
+	conf.MaxConns = cfg.MaxConns
+	if conf.MaxConns <= 0 {
+		conf.MaxConns = 16
+	}
+	// Every statement here is short: compiling it costs more than running it.
+	conf.ConnConfig.RuntimeParams["jit"] = "off"
+	conf.ConnConfig.RuntimeParams["application_name"] = "kubilitics-hub"
+	if err := migrateUp(conf, cfg.Migrate); err != nil {
+		return nil, err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, conf)
+	if err != nil {
+		return nil, translate(err)
+	}
+	s := &Store{pool: pool}
+	s.Base = relational.NewBase(s, dialect)
+	if err := s.makeDays(ctx); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	s.herald = newHerald(context.WithoutCancel(ctx), pool) // it ends with Close, not with the caller's context
+	return s, nil
+}
+
+func migrateUp(conf *pgxpool.Config, up bool) error {
+	db := stdlib.OpenDB(*conf.ConnConfig)
+	driver, err := migratepgx.WithInstance(db, &migratepgx.Config{})
+	if err != nil {
+		return fault.Wrap(errors.Join(err, db.Close()), fault.Unavailable, "the Postgres at %s can't be reached", conf.ConnConfig.Host)
+	}
+	return relational.Migrate(driver, "postgres", up)
+}
+
+var dialect = relational.Dialect{
+	Lock: ` FOR UPDATE`,
+	Tick: func(tenant int64) (string, []any) { return tick, []any{tenant} },
+	InInts: func(column string, n int) string {
+		return column + ` = ANY($` + strconv.Itoa(n) + `::bigint[])`
+	},
+	InStrings: func(column string, n int) string {
+		return column + ` = ANY($` + strconv.Itoa(n) + `::text[])`
+	},
+	InIDs: func(column string, n int) string {
+		return column + ` = ANY($` + strconv.Itoa(n) + `::uuid[])`
+	},
+	EachLabel: `CROSS JOIN LATERAL json_each_text(nullif(r.labels, '')::json) AS kv(key, value)`,
+}
+
+const tick = `UPDATE tenant_feed SET pos = pos + 1, at = greatest(clock_timestamp(), at + interval '1 microsecond') WHERE tenant_id = $1 RETURNING pos, at`
+
+// Ring implements relational.Backend: who listens in this process hears at once, the others by a notification.
+func (s *Store) Ring(tenant fleet.TenantID) {
+	s.bells.Ring(tenant)
+	s.herald.tell(tenant)
+}
+
+// Ping implements store.Store.
+func (s *Store) Ping(ctx context.Context) error { return translate(s.pool.Ping(ctx)) }
+
+// Close implements store.Store.
+func (s *Store) Close() error {
+	s.herald.close()
+	s.pool.Close()
+	return nil
+}

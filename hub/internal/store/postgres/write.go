@@ -1,0 +1,280 @@
+package postgres
+
+import (
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
+	"github.com/kubilitics/kubilitics/shared/topo"
+)
+
+// The position and its day are read from the row that tick has just written in this transaction.
+const (
+	here  = `(SELECT pos FROM tenant_feed WHERE tenant_id = $1)`
+	today = `(SELECT (at AT TIME ZONE 'UTC')::date FROM tenant_feed WHERE tenant_id = $1)`
+)
+
+const (
+	insertRefs = `INSERT INTO refs (tenant_id, cluster_id, id, api_group, kind, namespace, name)
+		SELECT $1, $2, u.* FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[]) u ON CONFLICT DO NOTHING`
+
+	insertNodes = `INSERT INTO resources (tenant_id, cluster_id, id, api_group, kind, namespace, name, uid, version, presence, health, status, created,
+		labels, attrs, hash, origin, valid_from)
+		SELECT $1, $2, u.*, 'agent', ` + here + ` FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+		$10::smallint[], $11::smallint[], $12::text[], $13::bigint[], $14::text[], $15::text[], $16::uuid[]) u`
+	updateNodes = `UPDATE resources r SET uid = u.uid, version = u.version, presence = u.presence, health = u.health, status = u.status, created = u.created,
+		labels = u.labels, attrs = u.attrs, hash = u.hash, origin = 'agent', valid_from = ` + here + `
+		FROM unnest($3::uuid[], $4::text[], $5::text[], $6::smallint[], $7::smallint[], $8::text[], $9::bigint[], $10::text[], $11::text[], $12::uuid[])
+		u(id, uid, version, presence, health, status, created, labels, attrs, hash) WHERE r.tenant_id = $1 AND r.cluster_id = $2 AND r.id = u.id`
+	deleteNodes = `DELETE FROM resources WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)`
+	nodeVersion = `tenant_id, cluster_id, id, valid_from, uid, version, presence, health, status, created, attrs`
+	closeNodes  = `INSERT INTO resources_history (` + nodeVersion + `, valid_to, closed) SELECT ` + nodeVersion + `, ` + here + `, ` + today + ` FROM `
+	// Both halves see the rows as they were before the statement: what is closed is the old version.
+	replaceNodes = `WITH kept AS (` + closeNodes + `resources WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)) ` + updateNodes
+	removeNodes  = `WITH gone AS (` + deleteNodes + ` RETURNING ` + nodeVersion + `) ` + closeNodes + `gone`
+
+	insertLabels = `INSERT INTO labels (tenant_id, cluster_id, id, key, value, valid_from)
+		SELECT $1, $2, u.*, ` + here + ` FROM unnest($3::uuid[], $4::text[], $5::text[]) u ON CONFLICT DO NOTHING`
+	deleteLabels = `DELETE FROM labels l USING unnest($3::uuid[], $4::text[], $5::text[]) u(id, key, value)
+		WHERE l.tenant_id = $1 AND l.key = u.key AND l.value = u.value AND l.cluster_id = $2 AND l.id = u.id`
+	removeLabels = `WITH gone AS (` + deleteLabels + ` RETURNING l.*) INSERT INTO labels_history (tenant_id, cluster_id, id, key, value, valid_from, valid_to, closed)
+		SELECT tenant_id, cluster_id, id, key, value, valid_from, ` + here + `, ` + today + ` FROM gone`
+
+	insertEdges = `INSERT INTO edges (tenant_id, cluster_id, source, id, target, rule, type, disc, path, attrs, hash, origin, valid_from)
+		SELECT $1, $2, u.*, 'agent', ` + here + ` FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::uuid[]) u`
+	updateEdges = `UPDATE edges e SET target = u.target, rule = u.rule, type = u.type, disc = u.disc, path = u.path, attrs = u.attrs, hash = u.hash,
+		origin = 'agent', valid_from = ` + here + `
+		FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::uuid[])
+		u(source, id, target, rule, type, disc, path, attrs, hash) WHERE e.tenant_id = $1 AND e.cluster_id = $2 AND e.source = u.source AND e.id = u.id`
+	deleteEdges = `DELETE FROM edges e USING unnest($3::uuid[], $4::uuid[]) u(source, id)
+		WHERE e.tenant_id = $1 AND e.cluster_id = $2 AND e.source = u.source AND e.id = u.id`
+	edgeVersion  = `e.tenant_id, e.cluster_id, e.source, e.id, e.valid_from, e.target, e.rule, e.type, e.disc, e.path, e.attrs`
+	closeEdges   = `INSERT INTO edges_history (tenant_id, cluster_id, source, id, valid_from, target, rule, type, disc, path, attrs, valid_to, closed) SELECT ` + edgeVersion + `, ` + here + `, ` + today + ` FROM `
+	replaceEdges = `WITH kept AS (` + closeEdges + `edges e JOIN unnest($3::uuid[], $4::uuid[]) k(source, id)
+		ON e.tenant_id = $1 AND e.cluster_id = $2 AND e.source = k.source AND e.id = k.id) ` + updateEdges
+	removeEdges = `WITH gone AS (` + deleteEdges + ` RETURNING e.*) ` + closeEdges + `gone e`
+
+	insertManifests = `INSERT INTO manifests (tenant_id, cluster_id, id, hash, body, valid_from)
+		SELECT $1, $2, u.*, ` + here + ` FROM unnest($3::uuid[], $4::uuid[], $5::bytea[]) u`
+	updateManifests = `UPDATE manifests m SET hash = u.hash, body = u.body, valid_from = ` + here + ` FROM unnest($3::uuid[], $4::uuid[], $5::bytea[]) u(id, hash, body)
+		WHERE m.tenant_id = $1 AND m.cluster_id = $2 AND m.id = u.id`
+	deleteManifests  = `DELETE FROM manifests WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)`
+	manifestVersion  = `tenant_id, cluster_id, id, valid_from, hash, body`
+	closeManifests   = `INSERT INTO manifests_history (` + manifestVersion + `, valid_to, closed) SELECT ` + manifestVersion + `, ` + here + `, ` + today + ` FROM `
+	replaceManifests = `WITH kept AS (` + closeManifests + `manifests WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)) ` + updateManifests
+	removeManifests  = `WITH gone AS (` + deleteManifests + ` RETURNING ` + manifestVersion + `) ` + closeManifests + `gone`
+
+	upsertEvents = `INSERT INTO events (tenant_id, cluster_id, uid, namespace, name, regarding, about_group, about_kind, about_ns, about_name, type, reason,
+		message, source, count, first, last, seen)
+		SELECT $1, $2, u.*, clock_timestamp() FROM unnest($3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[],
+		$11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::bigint[], $17::bigint[]) u
+		ON CONFLICT (tenant_id, cluster_id, uid) DO UPDATE SET namespace = excluded.namespace, name = excluded.name, regarding = excluded.regarding,
+		about_group = excluded.about_group, about_kind = excluded.about_kind, about_ns = excluded.about_ns, about_name = excluded.about_name,
+		type = excluded.type, reason = excluded.reason, message = excluded.message, source = excluded.source, count = excluded.count,
+		first = excluded.first, last = excluded.last, seen = excluded.seen`
+
+	upsertSums = `INSERT INTO digests (tenant_id, cluster_id, tbl, bucket, sum) SELECT $1, $2, u.* FROM unnest($3::smallint[], $4::smallint[], $5::uuid[]) u
+		ON CONFLICT (tenant_id, cluster_id, tbl, bucket) DO UPDATE SET sum = excluded.sum`
+
+	insertEntry = `INSERT INTO feed (tenant_id, pos, at, kind, cluster_id, gap_since, payload) SELECT $1, pos, at, $3, $2, $4, $5 FROM tenant_feed WHERE tenant_id = $1`
+)
+
+// writes collects the statements that write rows of one cluster at one position, to be sent in one go.
+type writes struct {
+	batch           pgx.Batch
+	tenant, cluster int64
+	keep            bool // closed versions go to history
+}
+
+func newWrites(at store.Scope, keep bool) *writes {
+	return &writes{tenant: int64(at.Tenant), cluster: int64(at.Cluster), keep: keep}
+}
+
+func (w *writes) queue(text string, args ...any) { w.batch.Queue(text, args...) }
+
+// rows queues a statement on rows of the cluster.
+func (w *writes) rows(text string, columns ...any) {
+	w.batch.Queue(text, append([]any{w.tenant, w.cluster}, columns...)...)
+}
+
+// closes queues the form of a statement that fits whether closed versions are kept.
+func (w *writes) closes(keeping, forgetting string, columns ...any) {
+	if w.keep {
+		w.rows(keeping, columns...)
+		return
+	}
+	w.rows(forgetting, columns...)
+}
+
+func (w *writes) tick(pos *topo.Position, at *time.Time) {
+	w.batch.Queue(tick, w.tenant).QueryRow(positioned(pos, at))
+}
+
+func (w *writes) entry(kind store.EntryKind, gap time.Time, payload []byte) {
+	w.rows(insertEntry, string(kind), encode(gap), payload)
+}
+
+// plan queues a plan's rows.
+func (w *writes) plan(p *relational.Plan) {
+	w.refs(p.Refs)
+	if len(p.Misnamed) > 0 {
+		w.rows(deleteNodes, keys(p.Misnamed))
+	}
+	w.nodes(p)
+	w.labels(p)
+	w.edges(p)
+	w.manifests(p)
+	w.events(p.Events)
+}
+
+func (w *writes) refs(rows []relational.RefRow) {
+	if len(rows) == 0 {
+		return
+	}
+	n := len(rows)
+	ids, groups, kinds, spaces, names := make(keys, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	for i := range rows {
+		r := &rows[i].Ref
+		ids[i], groups[i], kinds[i], spaces[i], names[i] = rows[i].ID, r.Group, r.Kind, r.Namespace, r.Name
+	}
+	w.rows(insertRefs, ids, groups, kinds, spaces, names)
+}
+
+// nodeColumns are the columns of nodes that change, as arrays.
+type nodeColumns struct {
+	ids, hashes                           keys
+	uids, versions, states, labels, attrs []string
+	presences, healths                    []int16
+	created                               []int64
+}
+
+func columnsOf(rows []relational.NodeRow) *nodeColumns {
+	n := len(rows)
+	c := &nodeColumns{make(keys, n), make(keys, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n),
+		make([]int16, n), make([]int16, n), make([]int64, n)}
+	for i := range rows {
+		x := rows[i].Node
+		c.ids[i], c.hashes[i] = rows[i].ID, rows[i].Hash
+		c.uids[i], c.versions[i], c.states[i] = x.UID, x.Version, x.Status
+		c.labels[i], c.attrs[i] = relational.EncodePairs(x.Labels), relational.EncodePairs(x.Attrs)
+		c.presences[i], c.healths[i], c.created[i] = int16(x.Presence), int16(x.Health), x.Created
+	}
+	return c
+}
+
+func (w *writes) nodes(p *relational.Plan) {
+	if n := len(p.AddNodes); n > 0 {
+		c := columnsOf(p.AddNodes)
+		groups, kinds, spaces, names := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		for i := range p.AddNodes {
+			r := &p.AddNodes[i].Node.Ref
+			groups[i], kinds[i], spaces[i], names[i] = r.Group, r.Kind, r.Namespace, r.Name
+		}
+		w.rows(insertNodes, c.ids, groups, kinds, spaces, names, c.uids, c.versions, c.presences, c.healths, c.states, c.created, c.labels, c.attrs, c.hashes)
+	}
+	if len(p.UpdateNodes) > 0 {
+		c := columnsOf(p.UpdateNodes)
+		w.closes(replaceNodes, updateNodes, c.ids, c.uids, c.versions, c.presences, c.healths, c.states, c.created, c.labels, c.attrs, c.hashes)
+	}
+	if len(p.GoneNodes) > 0 {
+		w.closes(removeNodes, deleteNodes, keys(p.GoneNodes))
+	}
+}
+
+func labelColumns(rows []relational.LabelRow) []any {
+	ids, names, values := make(keys, len(rows)), make([]string, len(rows)), make([]string, len(rows))
+	for i := range rows {
+		ids[i], names[i], values[i] = rows[i].ID, rows[i].Key, rows[i].Value
+	}
+	return []any{ids, names, values}
+}
+
+func (w *writes) labels(p *relational.Plan) {
+	if len(p.GoneLabels) > 0 {
+		w.closes(removeLabels, deleteLabels, labelColumns(p.GoneLabels)...)
+	}
+	if len(p.AddLabels) > 0 {
+		w.rows(insertLabels, labelColumns(p.AddLabels)...)
+	}
+}
+
+func edgeColumns(rows []relational.EdgeRow) []any {
+	n := len(rows)
+	sources, ids, targets, hashes := make(keys, n), make(keys, n), make(keys, n), make(keys, n)
+	rules, types, discs, paths, attrs := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	for i := range rows {
+		r, e := &rows[i], rows[i].Edge
+		sources[i], ids[i], targets[i], hashes[i] = r.Key.Source, r.Key.ID, r.Target, r.Hash
+		rules[i], types[i], discs[i], paths[i], attrs[i] = e.Rule, string(e.Type), e.Disc, e.Path, relational.EncodePairs(e.Attrs)
+	}
+	return []any{sources, ids, targets, rules, types, discs, paths, attrs, hashes}
+}
+
+func (w *writes) edges(p *relational.Plan) {
+	if len(p.AddEdges) > 0 {
+		w.rows(insertEdges, edgeColumns(p.AddEdges)...)
+	}
+	if len(p.UpdateEdges) > 0 {
+		w.closes(replaceEdges, updateEdges, edgeColumns(p.UpdateEdges)...)
+	}
+	if len(p.GoneEdges) > 0 {
+		sources, ids := halves(p.GoneEdges)
+		w.closes(removeEdges, deleteEdges, sources, ids)
+	}
+}
+
+func manifestColumns(rows []relational.ManifestRow) []any {
+	ids, hashes, bodies := make(keys, len(rows)), make(keys, len(rows)), make([][]byte, len(rows))
+	for i := range rows {
+		ids[i], hashes[i], bodies[i] = rows[i].ID, rows[i].Manifest.Hash, rows[i].Manifest.Body
+		if bodies[i] == nil {
+			bodies[i] = []byte{} // nil would be NULL
+		}
+	}
+	return []any{ids, hashes, bodies}
+}
+
+func (w *writes) manifests(p *relational.Plan) {
+	if len(p.AddManifests) > 0 {
+		w.rows(insertManifests, manifestColumns(p.AddManifests)...)
+	}
+	if len(p.NewManifests) > 0 {
+		w.closes(replaceManifests, updateManifests, manifestColumns(p.NewManifests)...)
+	}
+	if len(p.GoneManifests) > 0 {
+		w.closes(removeManifests, deleteManifests, keys(p.GoneManifests))
+	}
+}
+
+func (w *writes) events(rows []*topo.Event) {
+	if len(rows) == 0 {
+		return
+	}
+	var texts [11][]string // uid, namespace, name, about's group, kind, namespace, name, type, reason, message, source
+	abouts := make(keys, len(rows))
+	var numbers [3][]int64
+	for i, e := range rows {
+		abouts[i] = e.Regarding.ID()
+		for j, s := range []string{e.UID, e.Namespace, e.Name, e.Regarding.Group, e.Regarding.Kind, e.Regarding.Namespace, e.Regarding.Name, e.Type, e.Reason, e.Message, e.Source} {
+			texts[j] = append(texts[j], s)
+		}
+		for j, n := range []int64{e.Count, e.First, e.Last} {
+			numbers[j] = append(numbers[j], n)
+		}
+	}
+	w.rows(upsertEvents, texts[0], texts[1], texts[2], abouts, texts[3], texts[4], texts[5], texts[6], texts[7], texts[8], texts[9], texts[10],
+		numbers[0], numbers[1], numbers[2])
+}
+
+func (w *writes) sums(rows []relational.SumRow) {
+	if len(rows) == 0 {
+		return
+	}
+	tables, numbers, sums := make([]int16, len(rows)), make([]int16, len(rows)), make(keys, len(rows))
+	for i, r := range rows {
+		tables[i], numbers[i], sums[i] = int16(r.Table), int16(r.Number), topo.ID(r.Sum.Bytes())
+	}
+	w.rows(upsertSums, tables, numbers, sums)
+}
