@@ -133,12 +133,22 @@ func (p Program) checkEnviron(fields []field) error {
 	for _, e := range environ {
 		name, _, _ := strings.Cut(e, "=")
 		foreign := !strings.HasPrefix(name, Prefix+"_") || slices.ContainsFunc(own, func(o string) bool { return strings.HasPrefix(name, o) })
-		if foreign || slices.Contains(known, name) {
+		if foreign || slices.Contains(known, name) || isServiceLink(name, environ) {
 			continue
 		}
 		return unknown("the environment", name, known)
 	}
 	return nil
+}
+
+// isServiceLink tells the variables that Kubernetes sets in every Pod for each Service of its namespace. A Service called kubilitics-hub gives
+// KUBILITICS_HUB_SERVICE_HOST, KUBILITICS_HUB_PORT and others, which nobody wrote and which configure nothing.
+func isServiceLink(name string, environ []string) bool {
+	return slices.ContainsFunc(environ, func(e string) bool {
+		service, ok := strings.CutSuffix(strings.SplitN(e, "=", 2)[0], "_SERVICE_HOST")
+		rest, ours := strings.CutPrefix(name, service+"_")
+		return ok && ours && (rest == "PORT" || strings.HasPrefix(rest, "PORT_") || strings.HasPrefix(rest, "SERVICE_"))
+	})
 }
 
 func (p Program) readFile(v *viper.Viper, set *pflag.FlagSet, fields []field) error {

@@ -124,3 +124,20 @@ func TestLinesMaskSecrets(t *testing.T) {
 		}
 	}
 }
+
+// Kubernetes tells every Pod of a namespace about its Services, in names that look like ours.
+func TestServiceLinksAreNoKeys(t *testing.T) {
+	links := []string{
+		"KUBILITICS_HUB_SERVICE_HOST=10.0.0.1", "KUBILITICS_HUB_SERVICE_PORT=80", "KUBILITICS_HUB_SERVICE_PORT_HTTP=80",
+		"KUBILITICS_HUB_PORT=tcp://10.0.0.1:80", "KUBILITICS_HUB_PORT_80_TCP_ADDR=10.0.0.1",
+	}
+	if _, err := load(t, "", links); err != nil {
+		t.Error(err)
+	}
+	if _, err := load(t, "", []string{"KUBILITICS_HUB_PORT=tcp://10.0.0.1:80"}); err == nil {
+		t.Error("without its Service the variable is a mistake")
+	}
+	if _, err := load(t, "", append(links, "KUBILITICS_HUB_LISTEN=:1")); err == nil {
+		t.Error("a mistake passed beside a Service of the same name")
+	}
+}
