@@ -50,10 +50,11 @@ func (m *memory) Cluster(_ context.Context, at store.Scope) (fleet.Cluster, erro
 	return c, nil
 }
 
-func (m *memory) delete(at store.Scope) {
+func (m *memory) DeleteCluster(_ context.Context, at store.Scope) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.clusters, at)
+	return nil
 }
 
 func (m *memory) PutJoinToken(_ context.Context, t store.JoinToken) error {

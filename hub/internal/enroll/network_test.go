@@ -6,13 +6,16 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/hub/internal/store/sqlite"
 	tunnelv1 "github.com/kubilitics/kubilitics/proto/tunnel/v1"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/fault/grpcfault"
@@ -97,11 +100,35 @@ func renewOver(t *testing.T, session *tunnel.Session, a agent) (*x509.Certificat
 	return certificate(t, reply.Certificate), nil
 }
 
-// The whole life of an agent's trust, over TLS on loopback.
+// whole is a store with what ends a cluster.
+type whole interface {
+	Store
+	DeleteCluster(ctx context.Context, at store.Scope) error
+}
+
 func TestEnrolAndRenewOverTheTunnel(t *testing.T) {
-	s, m := service(t, Config{Lifetime: time.Minute})
+	t.Run("memory", func(t *testing.T) { lifeOfAnAgent(t, newMemory(), admin) })
+	t.Run("sqlite", func(t *testing.T) {
+		db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "hub.db"), Migrate: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		tenant, err := db.EnsureTenant(t.Context(), "default")
+		if err != nil {
+			t.Fatal(err)
+		}
+		by := admin
+		by.Tenant = tenant.ID
+		lifeOfAnAgent(t, db, by)
+	})
+}
+
+// lifeOfAnAgent is the whole life of an agent's trust, over TLS on loopback.
+func lifeOfAnAgent(t *testing.T, db whole, by fleet.Principal) {
+	s := serviceOn(t, db, Config{Lifetime: time.Minute})
 	at := listen(t, s)
-	inv, token := mint(t, s, "east")
+	inv, token := mintBy(t, s, by, "east")
 	a := newAgent(t)
 	reply, err := enrolOver(t, at, token, a)
 	if err != nil {
@@ -139,11 +166,16 @@ func TestEnrolAndRenewOverTheTunnel(t *testing.T) {
 		old.Close(nil)
 		a, der = next, cert.Raw
 	}
-	scope := store.Scope{Tenant: 7, Cluster: inv.Cluster.ID}
-	if m.clusters[scope].Generation != 4 || len(m.certs) != 4 {
-		t.Errorf("generation %d, %d certificates on record", m.clusters[scope].Generation, len(m.certs))
+	if _, err := enrolOver(t, at, token, newAgent(t)); !fault.Is(err, fault.Conflict) {
+		t.Errorf("a second claimant of the token got %v", err)
 	}
-	m.delete(scope)
+	scope := store.Scope{Tenant: by.Tenant, Cluster: inv.Cluster.ID}
+	if c, err := db.Cluster(t.Context(), scope); err != nil || c.Generation != 4 || c.KubeUID != "uid-1" {
+		t.Errorf("generation %d of %q, %v", c.Generation, c.KubeUID, err)
+	}
+	if err := db.DeleteCluster(t.Context(), scope); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := dial(t, at, s, a, der); !fault.Is(err, fault.Forbidden) {
 		t.Errorf("the agent of a deleted cluster got %v", err)
 	}

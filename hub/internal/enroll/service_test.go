@@ -39,13 +39,22 @@ var admin = fleet.Principal{Tenant: 7, Name: "ann", Bindings: []fleet.Binding{{V
 func service(t *testing.T, cfg Config) (*Service, *memory) {
 	t.Helper()
 	m := newMemory()
-	a := open(t, AuthorityConfig{File: filepath.Join(t.TempDir(), "root.pem")})
-	return New(m, a, cfg, zap.NewNop()), m
+	return serviceOn(t, m, cfg), m
+}
+
+func serviceOn(t *testing.T, s Store, cfg Config) *Service {
+	t.Helper()
+	return New(s, open(t, AuthorityConfig{File: filepath.Join(t.TempDir(), "root.pem")}), cfg, zap.NewNop())
 }
 
 func mint(t *testing.T, s *Service, name string) (Invitation, join.Token) {
 	t.Helper()
-	inv, err := s.Mint(t.Context(), admin, name, nil)
+	return mintBy(t, s, admin, name)
+}
+
+func mintBy(t *testing.T, s *Service, by fleet.Principal, name string) (Invitation, join.Token) {
+	t.Helper()
+	inv, err := s.Mint(t.Context(), by, name, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +279,9 @@ func TestExpiredTokenAndDeletedCluster(t *testing.T) {
 	s, m := service(t, Config{TokenLifetime: time.Minute})
 	inv, token := mint(t, s, "east")
 	req := newAgent(t).request(t, token)
-	m.delete(store.Scope{Tenant: 7, Cluster: inv.Cluster.ID})
+	if err := m.DeleteCluster(t.Context(), store.Scope{Tenant: 7, Cluster: inv.Cluster.ID}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := s.Enrol(t.Context(), req); !fault.Is(err, fault.NotFound) {
 		t.Errorf("for a deleted cluster: %v", err)
 	}
