@@ -153,6 +153,7 @@ func (h *Hub) wireAPI(authority *enroll.Authority, reg *prometheus.Registry) {
 		Install:        h.install,
 		Tokens:         h.tokens,
 		Tunnels:        tunnelsOf{h.gateway},
+		Verifier:       h,
 		Store:          h.store,
 		Query:          query.New(h.store),
 		Live:           h.live,
@@ -166,7 +167,13 @@ func (h *Hub) wireAPI(authority *enroll.Authority, reg *prometheus.Registry) {
 	mux.Handle(tunnelPath, h.tunnels)
 	mux.Handle("/", h.api)
 	// Headers are bounded in time here; bodies and answers are bounded by the API itself, route by route, because streams have no end.
-	h.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: zap.NewStdLog(h.log.Named("http"))}
+	h.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ConnContext: tuned, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: zap.NewStdLog(h.log.Named("http"))}
+}
+
+// tuned gives connections the tunnel's socket options: any of them may become one.
+func tuned(ctx context.Context, c net.Conn) context.Context {
+	tunnel.Tune(c)
+	return ctx
 }
 
 // install is the command that starts a cluster's agent.

@@ -83,28 +83,32 @@ func (j *janitor) verifyDue(ctx context.Context) {
 			continue
 		}
 		j.verified[at] = now
-		if _, err := j.hub.Verify(ctx, at); err != nil && ctx.Err() == nil {
+		if _, _, err := j.hub.Verify(ctx, at); err != nil && ctx.Err() == nil {
 			j.hub.log.Warn("a cluster's digests were not verified", zap.Stringer("cluster", at.Cluster), zap.Error(err))
 		}
 		return
 	}
 }
 
-// Verify recomputes a cluster's digests from its stored rows, and has its agent compare: what was damaged is sent again. It gives the
-// number of rows that did not say what their hashes said.
-func (h *Hub) Verify(ctx context.Context, at store.Scope) (corrected int, err error) {
+// Verify recomputes a cluster's digests from its stored rows, and has its agent compare, if it can be reached: what was damaged is sent again.
+// It gives the number of rows that did not say what their hashes said.
+func (h *Hub) Verify(ctx context.Context, at store.Scope) (corrected int, compared bool, err error) {
 	for _, table := range topo.Tables {
 		n, err := h.store.Verify(ctx, at, table)
 		corrected += n
 		if err != nil {
-			return corrected, err
+			return corrected, false, err
 		}
 	}
 	h.janitor.corrected.Add(float64(corrected))
 	if corrected > 0 {
 		h.log.Error("stored rows were damaged; the agent is asked to send them again", zap.Stringer("cluster", at.Cluster), zap.Int("rows", corrected))
 	}
-	return corrected, h.gateway.Resync(ctx, at, "verify")
+	if err := h.gateway.Resync(ctx, at, "verify"); err != nil {
+		h.log.Info("the agent can't compare now; its next session will", zap.Stringer("cluster", at.Cluster), zap.Error(err))
+		return corrected, false, nil
+	}
+	return corrected, true, nil
 }
 
 // tunnelsOf shows the gateway to the API.

@@ -6,11 +6,16 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/hub/internal/store/postgres"
 	"github.com/kubilitics/kubilitics/hub/internal/store/sqlite"
 )
 
 // openStore opens the body that the configuration names, and brings its schema up to date.
 func openStore(ctx context.Context, cfg Config, log *zap.Logger) (store.Store, error) {
+	if cfg.isPostgres() {
+		log.Info("the database is Postgres")
+		return postgres.Open(ctx, postgres.Config{DSN: cfg.Database, Migrate: true})
+	}
 	file, err := cfg.sqliteFile()
 	if err != nil {
 		return nil, err

@@ -39,6 +39,8 @@ func (a *API) clusters() {
 	handle(a, route(http.MethodGet, clusterRoot+"/ping", "ping-cluster", "Ask the agent for a sign of life through its tunnel", "clusters"), a.pingCluster)
 	handle(a, route(http.MethodGet, clusterRoot+"/quarantine", "list-quarantine", "Rows of a cluster that were refused, and why", "clusters"), a.quarantine)
 
+	handle(a, route(http.MethodPost, clusterRoot+"/verify", "verify-cluster", "Recompute a cluster's digests from its stored rows, and have its agent compare", "clusters"), a.verify)
+
 	handle(a, route(http.MethodPatch, clusterRoot, "update-cluster", "Rename or label a cluster", "clusters"), a.updateCluster)
 	a.alsoPlainJSON(clusterRoot)
 	remove := route(http.MethodDelete, clusterRoot, "delete-cluster", "Revoke a cluster, cut its tunnel and purge its rows in the background", "clusters")
@@ -273,4 +275,21 @@ func (a *API) quarantine(ctx context.Context, in *quarantineInput) (*body[Quaran
 		out.Items = append(out.Items, Quarantined{Table: q.Table, Key: q.Key, Reason: q.Reason, Count: q.Count, First: q.First.UTC(), Last: q.Last.UTC()})
 	}
 	return &body[QuarantineList]{out}, err
+}
+
+// Verified is what came of recomputing a cluster's digests.
+type Verified struct {
+	Corrected int  `json:"corrected" doc:"rows whose stored hash did not tell what their columns say"`
+	Compared  bool `json:"compared" doc:"the agent was asked to compare, and sends again what was damaged; false where it can't be reached now"`
+}
+
+type verifyInput struct{ ClusterPath }
+
+func (a *API) verify(ctx context.Context, in *verifyInput) (*body[Verified], error) {
+	at, err := a.permitted(ctx, principalOf(ctx), fleet.Admin, in.ClusterPath)
+	if err != nil {
+		return nil, err
+	}
+	corrected, compared, err := a.cfg.Verifier.Verify(ctx, at)
+	return &body[Verified]{Verified{corrected, compared}}, err
 }

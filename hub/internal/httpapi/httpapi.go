@@ -57,6 +57,12 @@ type Tunnels interface {
 	Cut(at store.Scope, why error)
 }
 
+// Verifier recomputes a cluster's digests from its stored rows and corrects those that don't tell what the columns say. compared tells that the
+// agent was asked to compare its rows with them, so that what was damaged is sent again; it isn't where no session is live.
+type Verifier interface {
+	Verify(ctx context.Context, at store.Scope) (corrected int, compared bool, err error)
+}
+
 // Store is what of the store is changed or asked here, beside what the Querier answers.
 type Store interface {
 	Cluster(ctx context.Context, at store.Scope) (fleet.Cluster, error)
@@ -81,6 +87,7 @@ type Config struct {
 	Install       func(enroll.Invitation) string // the one command that installs an agent
 	Tokens        Tokens
 	Tunnels       Tunnels
+	Verifier      Verifier
 	Store         Store
 	Query         *query.Querier
 	Live          *live.Live
