@@ -90,9 +90,9 @@ func (p *process) ended() error {
 func (p *process) await(ctx context.Context, what string, check func() error) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	last := errors.New("not asked yet")
 	for {
-		if last = check(); last == nil {
+		last := check()
+		if last == nil {
 			return nil
 		}
 		select {
