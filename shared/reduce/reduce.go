@@ -6,9 +6,9 @@ import (
 	"sync"
 
 	"github.com/kubilitics/kubilitics/shared/fields"
+	"github.com/kubilitics/kubilitics/shared/health"
 	"github.com/kubilitics/kubilitics/shared/rules"
 	"github.com/kubilitics/kubilitics/shared/topo"
-	"github.com/kubilitics/kubilitics/shared/verdict"
 )
 
 // Reducer reduces objects by one table of rules. It may be used by many at once.
@@ -33,8 +33,8 @@ type Object struct {
 // plan is how the objects of a kind are read: the groups of the rules, then those of the verdict.
 type plan struct {
 	fields  *fields.Plan
-	rules   []uint16 // by group
-	verdict *verdict.Row
+	rules   []rules.Capture // by group
+	verdict *health.Row
 }
 
 // New makes a reducer.
@@ -51,7 +51,7 @@ func (r *Reducer) Reduce(kind Kind, raw []byte, text bool) (Object, error) {
 		return Object{}, err
 	}
 	facts, found := p.sort(o.Matches)
-	v := p.verdict.Of(found)
+	v := p.health.Of(found)
 	return Object{
 		Resource: topo.Resource{
 			Ref: topo.Ref{Group: kind.Group, Kind: kind.Kind, Namespace: o.Namespace, Name: o.Name},
@@ -67,7 +67,7 @@ func (r *Reducer) plan(kind Kind) (*plan, error) {
 	if p, ok := r.plans.Load(kind); ok {
 		return p.(*plan), nil
 	}
-	p := &plan{verdict: verdict.For(kind.GroupKind)}
+	p := &plan{verdict: health.For(kind.GroupKind)}
 	var groups []fields.Group
 	for _, c := range r.table.Captures(kind.GroupKind, kind.Version) {
 		g := fields.Group{Path: pathText(c.At), Raw: true}
@@ -75,9 +75,9 @@ func (r *Reducer) plan(kind Kind) (*plan, error) {
 			g.Fields = append(g.Fields, pathText(f))
 		}
 		groups = append(groups, g)
-		p.rules = append(p.rules, c.Rule)
+		p.rules = append(p.rules, c)
 	}
-	for _, g := range p.verdict.Groups {
+	for _, g := range p.health.Groups {
 		groups = append(groups, fields.Group{Path: g.Path, Fields: g.Fields})
 	}
 	var err error
@@ -88,16 +88,17 @@ func (r *Reducer) plan(kind Kind) (*plan, error) {
 	return kept.(*plan), nil
 }
 
-// sort parts what the rules look for from what the verdict needs. A fact that says nothing is none.
-func (p *plan) sort(matches []fields.Match) ([]topo.Fact, verdict.Facts) {
-	found := make(verdict.Facts, len(p.verdict.Groups))
+// sort parts what the rules look for from what the verdict needs. A fact that says nothing is none, but where a rule wants to
+// know even that.
+func (p *plan) sort(matches []fields.Match) ([]topo.Fact, health.Facts) {
+	found := make(health.Facts, len(p.health.Groups))
 	var facts []topo.Fact
 	for _, m := range matches {
 		switch {
 		case m.Group >= len(p.rules):
 			found[m.Group-len(p.rules)] = append(found[m.Group-len(p.rules)], m.Values)
-		case says(m.Values):
-			facts = append(facts, topo.Fact{Rule: p.rules[m.Group], At: m.At, Values: m.Values})
+		case p.rules[m.Group].Always || says(m.Values):
+			facts = append(facts, topo.Fact{Rule: p.rules[m.Group].Rule, At: m.At, Values: m.Values})
 		}
 	}
 	return facts, found
