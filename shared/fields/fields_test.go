@@ -44,13 +44,13 @@ func TestOnePassFindsEverything(t *testing.T) {
 		Labels: []topo.Pair{{Key: "app", Value: "web"}, {Key: "tier", Value: "front"}},
 		Owners: []topo.Owner{{Group: "apps", Kind: "ReplicaSet", Name: "web", UID: "u0", Controller: true}},
 		Matches: []Match{
-			{Group: 4, At: [2]int16{-1, -1}, Values: []string{"{}", "3", "", "{}", ""}},
-			{Group: 2, At: [2]int16{-1, -1}, Values: []string{"yes"}},
-			{Group: 3, At: [2]int16{-1, -1}, Values: []string{`[{"env":[{"name":"X"},{"valueFrom":{"secretKeyRef":{"name":"s"}}}]},{"env":[{"valueFrom":{"secretKeyRef":{"name":"s2"}}}]}]`}},
-			{Group: 0, At: [2]int16{0, -1}, Values: []string{"cm", "true"}},
-			{Group: 0, At: [2]int16{2, -1}, Values: []string{"cm2", ""}},
-			{Group: 1, At: [2]int16{0, 1}, Values: []string{"s"}},
-			{Group: 1, At: [2]int16{1, 0}, Values: []string{"s2"}},
+			{Group: 4, At: topo.At{}, Values: []string{"{}", "3", "", "{}", ""}},
+			{Group: 2, At: topo.At{}, Values: []string{"yes"}},
+			{Group: 3, At: topo.At{}, Values: []string{`[{"env":[{"name":"X"},{"valueFrom":{"secretKeyRef":{"name":"s"}}}]},{"env":[{"valueFrom":{"secretKeyRef":{"name":"s2"}}}]}]`}},
+			{Group: 0, At: topo.At{0}, Values: []string{"cm", "true"}},
+			{Group: 0, At: topo.At{2}, Values: []string{"cm2", ""}},
+			{Group: 1, At: topo.At{0, 1}, Values: []string{"s"}},
+			{Group: 1, At: topo.At{1, 0}, Values: []string{"s2"}},
 		},
 	}
 	if !reflect.DeepEqual(o, want) {
@@ -133,7 +133,7 @@ func TestWhatNoStoreCanHold(t *testing.T) {
 
 func TestWrongPaths(t *testing.T) {
 	for path, group := range map[string]Group{
-		"three lists":     {Path: "a[*].b[*].c[*]", Fields: []string{"d"}},
+		"four lists":      {Path: "a[*].b[*].c[*].d[*]", Fields: []string{"d"}},
 		"list in a field": {Path: "a", Fields: []string{"b[*].c"}},
 		"empty name":      {Path: "a..b", Fields: []string{"c"}},
 		"open bracket":    {Path: "a['b", Fields: []string{"c"}},

@@ -16,14 +16,14 @@ import (
 type Group struct {
 	Path   string
 	Fields []string
-	// Raw gives each field as its JSON. Otherwise a field is the text of a string, number or boolean, and "{}" where it is an object or list.
+	// Raw gives fields that are objects or lists as their JSON; otherwise such a field is "{}". Strings, numbers and booleans are their text.
 	Raw bool
 }
 
 // Match is one place of a group: what its fields say, "" where one is absent or null, and the indices of the lists on the way.
 type Match struct {
 	Group  int
-	At     [2]int16 // -1 where there is no list
+	At     topo.At
 	Values []string
 }
 
@@ -65,8 +65,8 @@ func Compile(kind topo.GroupKind, groups []Group) (*Plan, error) {
 		if err != nil {
 			return nil, err
 		}
-		if lists > 2 {
-			return nil, fault.New(fault.BadRequest, "the path %q goes through %d lists, and two are the most", g.Path, lists)
+		if lists > len(topo.At{}) {
+			return nil, fault.New(fault.BadRequest, "the path %q goes through %d lists, and %d are the most", g.Path, lists, len(topo.At{}))
 		}
 		place.starts = append(place.starts, i)
 		for j, f := range g.Fields {

@@ -71,14 +71,14 @@ type walker struct {
 	plan    *Plan
 	dec     *jsontext.Decoder
 	open    []int // by group: its place in matches while the pass is inside
-	at      [2]int16
+	at      topo.At
 	depth   int
 	matches []Match
 	out     []byte // nil: no text is made
 }
 
 func (w *walker) begin(p *Plan, raw []byte) {
-	w.plan, w.matches, w.depth, w.at = p, nil, 0, [2]int16{-1, -1}
+	w.plan, w.matches, w.depth, w.at = p, nil, 0, topo.At{}
 	w.open = slices.Grow(w.open[:0], len(p.groups))[:len(p.groups)]
 	w.dec.Reset(bytes.NewBuffer(raw), options...)
 }
@@ -96,7 +96,10 @@ func (w *walker) value(s *step, d *drop) error {
 			w.matches = append(w.matches, Match{Group: g, At: w.at, Values: make([]string, len(w.plan.groups[g].Fields))})
 		}
 		if slices.ContainsFunc(s.ends, func(e end) bool { return e.raw }) {
-			return w.rawValue(s, d)
+			switch w.dec.PeekKind() {
+			case '{', '[':
+				return w.rawValue(s, d)
+			}
 		}
 	}
 	return w.walk(s, d)
@@ -124,10 +127,10 @@ func (w *walker) rawValue(s *step, d *drop) error {
 func (w *walker) walk(s *step, d *drop) error {
 	switch w.dec.PeekKind() {
 	case '{':
-		w.found(s, "{}")
+		w.found(s, composite)
 		return w.entries(s, d)
 	case '[':
-		w.found(s, "{}")
+		w.found(s, composite)
 		return w.elements(s, d)
 	default:
 		raw, err := w.dec.ReadValue()
@@ -146,11 +149,14 @@ func (w *walker) found(s *step, text string) {
 		return
 	}
 	for _, e := range s.ends {
-		if !e.raw {
+		if !e.raw || text != composite {
 			w.matches[w.open[e.group]].Values[e.field] = text
 		}
 	}
 }
+
+// composite is the value of a field that is an object or a list.
+const composite = "{}"
 
 // scalar is the text of a string, number or boolean, and "" for null. What no store can hold becomes U+FFFD.
 func scalar(raw jsontext.Value) string {
@@ -277,7 +283,7 @@ func (w *walker) elements(s *step, d *drop) error {
 		}
 	}
 	if next != nil && level < len(w.at) {
-		w.depth, w.at[level] = level, -1
+		w.depth, w.at[level] = level, 0
 	}
 	w.write([]byte{']'})
 	_, err := w.dec.ReadToken()

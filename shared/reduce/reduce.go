@@ -34,7 +34,7 @@ type Object struct {
 type plan struct {
 	fields  *fields.Plan
 	rules   []rules.Capture // by group
-	verdict *health.Row
+	health *health.Row
 }
 
 // New makes a reducer.
@@ -67,7 +67,7 @@ func (r *Reducer) plan(kind Kind) (*plan, error) {
 	if p, ok := r.plans.Load(kind); ok {
 		return p.(*plan), nil
 	}
-	p := &plan{verdict: health.For(kind.GroupKind)}
+	p := &plan{health: health.For(kind.GroupKind)}
 	var groups []fields.Group
 	for _, c := range r.table.Captures(kind.GroupKind, kind.Version) {
 		g := fields.Group{Path: pathText(c.At), Raw: true}
