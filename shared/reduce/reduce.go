@@ -32,8 +32,8 @@ type Object struct {
 
 // plan is how the objects of a kind are read: the groups of the rules, then those of the verdict.
 type plan struct {
-	fields  *fields.Plan
-	rules   []rules.Capture // by group
+	fields *fields.Plan
+	rules  []rules.Capture // by group
 	health *health.Row
 }
 
