@@ -39,7 +39,7 @@ type TunnelConfig struct {
 
 // CAConfig is about the certificates of agents.
 type CAConfig struct {
-	File      string        `conf:"file" usage:"PEM file with the hub's root certificate and key; made in data-dir if empty"`
+	File      string        `conf:"file" usage:"PEM file with the hub's root certificate and key, the same for all replicas; made in data-dir if empty"`
 	Trusted   string        `conf:"trusted" usage:"PEM file with further roots that agents are to trust, during a rotation"`
 	Domain    string        `conf:"domain" usage:"SPIFFE trust domain of agents' identities"`
 	Lifetime  time.Duration `conf:"lifetime" usage:"of agents' certificates"`

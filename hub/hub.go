@@ -107,7 +107,9 @@ func listen(ctx context.Context, at string) (net.Listener, error) {
 
 // wire makes the rooms and shows them to each other. Nothing runs yet.
 func (h *Hub) wire() error {
-	authority, err := enroll.OpenAuthority(enroll.AuthorityConfig{File: h.cfg.caFile(), TrustedFile: h.cfg.CA.Trusted, Names: h.cfg.Tunnel.Names})
+	authority, err := enroll.OpenAuthority(enroll.AuthorityConfig{
+		File: h.cfg.caFile(), MustExist: h.cfg.CA.File != "", TrustedFile: h.cfg.CA.Trusted, Names: h.cfg.Tunnel.Names,
+	})
 	if err != nil {
 		return err
 	}

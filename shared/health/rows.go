@@ -55,6 +55,10 @@ var Rows = []Row{
 	{Kinds: in("policy", "PodDisruptionBudget"), Groups: []Group{
 		{Path: "", Fields: []string{"status.currentHealthy", "status.desiredHealthy", "status.disruptionsAllowed", "spec.minAvailable", "spec.maxUnavailable"}},
 	}, Judge: budget},
+	// Their status is bookkeeping that says nothing of how they fare.
+	{Kinds: slices.Concat(core("ResourceQuota"), in("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"), in("storage.k8s.io", "CSINode")),
+		Judge: func(Facts) Verdict { return verdict(topo.OK, "") }},
+	{Kinds: in("flowcontrol.apiserver.k8s.io", "FlowSchema"), Groups: []Group{conditions}, Judge: flowSchema},
 	{Kinds: in("apiextensions.k8s.io", "CustomResourceDefinition"), Groups: []Group{conditions}, Judge: definition},
 	{Kinds: in("apiregistration.k8s.io", "APIService"), Groups: []Group{conditions}, Judge: apiService},
 }
@@ -234,6 +238,14 @@ func definition(f Facts) Verdict {
 	default:
 		return verdict(topo.Progressing, "Installing")
 	}
+}
+
+// flowSchema judges by whether the priority level that it names is there.
+func flowSchema(f Facts) Verdict {
+	if dangling, reason := f.condition(1, "Dangling"); dangling == "True" {
+		return verdict(topo.Warning, cmpOr(reason, "Dangling"))
+	}
+	return verdict(topo.OK, "")
 }
 
 func apiService(f Facts) Verdict {

@@ -21,10 +21,11 @@ type Graph interface {
 	Len() (nodes, edges int)
 }
 
-// News is what the watch has to tell, in the order in which it is to be taken: kinds before their objects.
+// News is what the watch has to tell, in the order in which it is to be taken: a kind that went and came back is forgotten first, and kinds come
+// before their objects.
 type News struct {
-	Kinds     []topo.KindReport
 	Forgotten []topo.GroupKind // kinds that are served no more
+	Kinds     []topo.KindReport
 	Changes   []topo.Change
 	Manifests []topo.Manifest // of objects that are there; without a body where it was too much to keep
 	Events    []topo.Event
@@ -94,14 +95,14 @@ func NewLedger(g Graph, manifests bool) *Ledger {
 
 // Absorb takes news of the cluster.
 func (l *Ledger) Absorb(n News) {
-	for _, k := range n.Kinds {
-		l.kinds[k.GroupKind], l.kindsNews = k, true
-		l.changed(l.graph.Observe(k.GroupKind, topo.KindState{Namespaced: k.Namespaced, Observed: k.Observed}))
-	}
 	for _, gk := range n.Forgotten {
 		delete(l.kinds, gk)
 		l.kindsNews = true
 		l.changed(l.graph.Forget(gk))
+	}
+	for _, k := range n.Kinds {
+		l.kinds[k.GroupKind], l.kindsNews = k, true
+		l.changed(l.graph.Observe(k.GroupKind, topo.KindState{Namespaced: k.Namespaced, Observed: k.Observed}))
 	}
 	for _, c := range n.Changes {
 		l.changed(l.graph.Apply(c))
