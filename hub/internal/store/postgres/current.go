@@ -11,18 +11,20 @@ import (
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
+// Each key is looked up by itself, whatever the planner believes of the tables' sizes: a LATERAL part with a LIMIT is not turned round. Without
+// statistics, right after a first load, a join would begin with all rows of the cluster.
 const (
 	selectNodesNow = `SELECT r.id, r.hash, r.origin, ` + relational.NodeColumns + ` FROM resources r WHERE r.tenant_id = $1 AND r.cluster_id = $2 AND r.id = ANY($3)`
 
-	fromEdgeKeys = ` FROM unnest($3::uuid[], $4::uuid[]) u(source, id)
-		JOIN edges e ON e.tenant_id = $1 AND e.cluster_id = $2 AND e.source = u.source AND e.id = u.id`
+	fromEdgeKeys = ` FROM unnest($3::uuid[], $4::uuid[]) u(source, id) CROSS JOIN LATERAL (SELECT e.*, e.ctid FROM edges e
+		WHERE e.tenant_id = $1 AND e.cluster_id = $2 AND e.source = u.source AND e.id = u.id LIMIT 1) e`
 	selectEdgesNow     = `SELECT e.source, e.id, e.hash, e.origin` + fromEdgeKeys
 	selectGoneEdgesNow = `SELECT e.source, e.id, e.hash, e.origin, ` + relational.EdgeColumns + fromEdgeKeys + relational.EdgeEnds
 
 	selectManifestsNow = `SELECT id, hash FROM manifests WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)`
 	selectEventsNow    = relational.SelectEvents + ` WHERE v.tenant_id = $1 AND v.cluster_id = $2 AND v.uid = ANY($3)`
-	selectSumsNow      = `SELECT d.tbl, d.bucket, d.sum FROM unnest($3::smallint[], $4::smallint[]) u(tbl, bucket)
-		JOIN digests d ON d.tenant_id = $1 AND d.cluster_id = $2 AND d.tbl = u.tbl AND d.bucket = u.bucket`
+	selectSumsNow      = `SELECT u.tbl, u.bucket, d.sum FROM unnest($3::smallint[], $4::smallint[]) u(tbl, bucket) CROSS JOIN LATERAL (SELECT d.sum FROM digests d
+		WHERE d.tenant_id = $1 AND d.cluster_id = $2 AND d.tbl = u.tbl AND d.bucket = u.bucket LIMIT 1) d`
 )
 
 // reads collects queries, and where their answers go, to be sent in one go.

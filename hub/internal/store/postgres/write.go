@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,51 +21,46 @@ const (
 	insertRefs = `INSERT INTO refs (tenant_id, cluster_id, id, api_group, kind, namespace, name)
 		SELECT $1, $2, u.* FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[]) u ON CONFLICT DO NOTHING`
 
-	insertNodes = `INSERT INTO resources (tenant_id, cluster_id, id, api_group, kind, namespace, name, uid, version, presence, health, status, created,
+	// An update is an insert that meets its row: it goes by the key, whatever the planner believes.
+	upsertNodes = `INSERT INTO resources (tenant_id, cluster_id, id, api_group, kind, namespace, name, uid, version, presence, health, status, created,
 		labels, attrs, hash, origin, valid_from)
 		SELECT $1, $2, u.*, 'agent', ` + here + ` FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-		$10::smallint[], $11::smallint[], $12::text[], $13::bigint[], $14::text[], $15::text[], $16::uuid[]) u`
-	updateNodes = `UPDATE resources r SET uid = u.uid, version = u.version, presence = u.presence, health = u.health, status = u.status, created = u.created,
-		labels = u.labels, attrs = u.attrs, hash = u.hash, origin = 'agent', valid_from = ` + here + `
-		FROM unnest($3::uuid[], $4::text[], $5::text[], $6::smallint[], $7::smallint[], $8::text[], $9::bigint[], $10::text[], $11::text[], $12::uuid[])
-		u(id, uid, version, presence, health, status, created, labels, attrs, hash) WHERE r.tenant_id = $1 AND r.cluster_id = $2 AND r.id = u.id`
+		$10::smallint[], $11::smallint[], $12::text[], $13::bigint[], $14::text[], $15::text[], $16::uuid[]) u
+		ON CONFLICT (tenant_id, cluster_id, id) DO UPDATE SET uid = excluded.uid, version = excluded.version, presence = excluded.presence,
+		health = excluded.health, status = excluded.status, created = excluded.created, labels = excluded.labels, attrs = excluded.attrs,
+		hash = excluded.hash, origin = excluded.origin, valid_from = excluded.valid_from`
 	deleteNodes = `DELETE FROM resources WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)`
 	nodeVersion = `tenant_id, cluster_id, id, valid_from, uid, version, presence, health, status, created, attrs`
 	closeNodes  = `INSERT INTO resources_history (` + nodeVersion + `, valid_to, closed) SELECT ` + nodeVersion + `, ` + here + `, ` + today + ` FROM `
-	// Both halves see the rows as they were before the statement: what is closed is the old version.
-	replaceNodes = `WITH kept AS (` + closeNodes + `resources WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)) ` + updateNodes
-	removeNodes  = `WITH gone AS (` + deleteNodes + ` RETURNING ` + nodeVersion + `) ` + closeNodes + `gone`
+	keepNodes   = closeNodes + `resources WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)`
+	removeNodes = `WITH gone AS (` + deleteNodes + ` RETURNING ` + nodeVersion + `) ` + closeNodes + `gone`
 
 	insertLabels = `INSERT INTO labels (tenant_id, cluster_id, id, key, value, valid_from)
 		SELECT $1, $2, u.*, ` + here + ` FROM unnest($3::uuid[], $4::text[], $5::text[]) u ON CONFLICT DO NOTHING`
-	deleteLabels = `DELETE FROM labels l USING unnest($3::uuid[], $4::text[], $5::text[]) u(id, key, value)
-		WHERE l.tenant_id = $1 AND l.key = u.key AND l.value = u.value AND l.cluster_id = $2 AND l.id = u.id`
+	deleteLabels = `DELETE FROM labels l WHERE l.ctid = ANY(ARRAY(SELECT x.ctid FROM unnest($3::uuid[], $4::text[], $5::text[]) u(id, key, value)
+		CROSS JOIN LATERAL (SELECT l.ctid FROM labels l WHERE l.tenant_id = $1 AND l.key = u.key AND l.value = u.value AND l.cluster_id = $2 AND l.id = u.id LIMIT 1) x))`
 	removeLabels = `WITH gone AS (` + deleteLabels + ` RETURNING l.*) INSERT INTO labels_history (tenant_id, cluster_id, id, key, value, valid_from, valid_to, closed)
 		SELECT tenant_id, cluster_id, id, key, value, valid_from, ` + here + `, ` + today + ` FROM gone`
 
-	insertEdges = `INSERT INTO edges (tenant_id, cluster_id, source, id, target, rule, type, disc, path, attrs, hash, origin, valid_from)
-		SELECT $1, $2, u.*, 'agent', ` + here + ` FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::uuid[]) u`
-	updateEdges = `UPDATE edges e SET target = u.target, rule = u.rule, type = u.type, disc = u.disc, path = u.path, attrs = u.attrs, hash = u.hash,
-		origin = 'agent', valid_from = ` + here + `
-		FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::uuid[])
-		u(source, id, target, rule, type, disc, path, attrs, hash) WHERE e.tenant_id = $1 AND e.cluster_id = $2 AND e.source = u.source AND e.id = u.id`
-	deleteEdges = `DELETE FROM edges e USING unnest($3::uuid[], $4::uuid[]) u(source, id)
-		WHERE e.tenant_id = $1 AND e.cluster_id = $2 AND e.source = u.source AND e.id = u.id`
-	edgeVersion  = `e.tenant_id, e.cluster_id, e.source, e.id, e.valid_from, e.target, e.rule, e.type, e.disc, e.path, e.attrs`
-	closeEdges   = `INSERT INTO edges_history (tenant_id, cluster_id, source, id, valid_from, target, rule, type, disc, path, attrs, valid_to, closed) SELECT ` + edgeVersion + `, ` + here + `, ` + today + ` FROM `
-	replaceEdges = `WITH kept AS (` + closeEdges + `edges e JOIN unnest($3::uuid[], $4::uuid[]) k(source, id)
-		ON e.tenant_id = $1 AND e.cluster_id = $2 AND e.source = k.source AND e.id = k.id) ` + updateEdges
-	removeEdges = `WITH gone AS (` + deleteEdges + ` RETURNING e.*) ` + closeEdges + `gone e`
+	upsertEdges = `INSERT INTO edges (tenant_id, cluster_id, source, id, target, rule, type, disc, path, attrs, hash, origin, valid_from)
+		SELECT $1, $2, u.*, 'agent', ` + here + ` FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::uuid[]) u
+		ON CONFLICT (tenant_id, cluster_id, source, id) DO UPDATE SET target = excluded.target, rule = excluded.rule, type = excluded.type, disc = excluded.disc,
+		path = excluded.path, attrs = excluded.attrs, hash = excluded.hash, origin = excluded.origin, valid_from = excluded.valid_from`
+	deleteEdges = `DELETE FROM edges x WHERE x.ctid = ANY(ARRAY(SELECT e.ctid` + fromEdgeKeys + `))`
+	edgeVersion = `e.tenant_id, e.cluster_id, e.source, e.id, e.valid_from, e.target, e.rule, e.type, e.disc, e.path, e.attrs`
+	closeEdges  = `INSERT INTO edges_history (tenant_id, cluster_id, source, id, valid_from, target, rule, type, disc, path, attrs, valid_to, closed)
+		SELECT ` + edgeVersion + `, ` + here + `, ` + today
+	keepEdges   = closeEdges + fromEdgeKeys
+	removeEdges = `WITH gone AS (` + deleteEdges + ` RETURNING x.*) ` + closeEdges + ` FROM gone e`
 
-	insertManifests = `INSERT INTO manifests (tenant_id, cluster_id, id, hash, body, valid_from)
-		SELECT $1, $2, u.*, ` + here + ` FROM unnest($3::uuid[], $4::uuid[], $5::bytea[]) u`
-	updateManifests = `UPDATE manifests m SET hash = u.hash, body = u.body, valid_from = ` + here + ` FROM unnest($3::uuid[], $4::uuid[], $5::bytea[]) u(id, hash, body)
-		WHERE m.tenant_id = $1 AND m.cluster_id = $2 AND m.id = u.id`
-	deleteManifests  = `DELETE FROM manifests WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)`
-	manifestVersion  = `tenant_id, cluster_id, id, valid_from, hash, body`
-	closeManifests   = `INSERT INTO manifests_history (` + manifestVersion + `, valid_to, closed) SELECT ` + manifestVersion + `, ` + here + `, ` + today + ` FROM `
-	replaceManifests = `WITH kept AS (` + closeManifests + `manifests WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)) ` + updateManifests
-	removeManifests  = `WITH gone AS (` + deleteManifests + ` RETURNING ` + manifestVersion + `) ` + closeManifests + `gone`
+	upsertManifests = `INSERT INTO manifests (tenant_id, cluster_id, id, hash, body, valid_from)
+		SELECT $1, $2, u.*, ` + here + ` FROM unnest($3::uuid[], $4::uuid[], $5::bytea[]) u
+		ON CONFLICT (tenant_id, cluster_id, id) DO UPDATE SET hash = excluded.hash, body = excluded.body, valid_from = excluded.valid_from`
+	deleteManifests = `DELETE FROM manifests WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)`
+	manifestVersion = `tenant_id, cluster_id, id, valid_from, hash, body`
+	closeManifests  = `INSERT INTO manifests_history (` + manifestVersion + `, valid_to, closed) SELECT ` + manifestVersion + `, ` + here + `, ` + today + ` FROM `
+	keepManifests   = closeManifests + `manifests WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)`
+	removeManifests = `WITH gone AS (` + deleteManifests + ` RETURNING ` + manifestVersion + `) ` + closeManifests + `gone`
 
 	upsertEvents = `INSERT INTO events (tenant_id, cluster_id, uid, namespace, name, regarding, about_group, about_kind, about_ns, about_name, type, reason,
 		message, source, count, first, last, seen)
@@ -142,41 +138,35 @@ func (w *writes) refs(rows []relational.RefRow) {
 	w.rows(insertRefs, ids, groups, kinds, spaces, names)
 }
 
-// nodeColumns are the columns of nodes that change, as arrays.
-type nodeColumns struct {
-	ids, hashes                           keys
-	uids, versions, states, labels, attrs []string
-	presences, healths                    []int16
-	created                               []int64
-}
-
-func columnsOf(rows []relational.NodeRow) *nodeColumns {
+func nodeColumns(rows []relational.NodeRow) []any {
 	n := len(rows)
-	c := &nodeColumns{make(keys, n), make(keys, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n),
-		make([]int16, n), make([]int16, n), make([]int64, n)}
+	ids, hashes := make(keys, n), make(keys, n)
+	var texts [9][]string // group, kind, namespace, name, uid, version, status, labels, attrs
+	for i := range texts {
+		texts[i] = make([]string, n)
+	}
+	presences, healths, created := make([]int16, n), make([]int16, n), make([]int64, n)
 	for i := range rows {
 		x := rows[i].Node
-		c.ids[i], c.hashes[i] = rows[i].ID, rows[i].Hash
-		c.uids[i], c.versions[i], c.states[i] = x.UID, x.Version, x.Status
-		c.labels[i], c.attrs[i] = relational.EncodePairs(x.Labels), relational.EncodePairs(x.Attrs)
-		c.presences[i], c.healths[i], c.created[i] = int16(x.Presence), int16(x.Health), x.Created
+		ids[i], hashes[i] = rows[i].ID, rows[i].Hash
+		texts[0][i], texts[1][i], texts[2][i], texts[3][i] = x.Ref.Group, x.Ref.Kind, x.Ref.Namespace, x.Ref.Name
+		texts[4][i], texts[5][i], texts[6][i] = x.UID, x.Version, x.Status
+		texts[7][i], texts[8][i] = relational.EncodePairs(x.Labels), relational.EncodePairs(x.Attrs)
+		presences[i], healths[i], created[i] = int16(x.Presence), int16(x.Health), x.Created
 	}
-	return c
+	return []any{ids, texts[0], texts[1], texts[2], texts[3], texts[4], texts[5], presences, healths, texts[6], created, texts[7], texts[8], hashes}
 }
 
 func (w *writes) nodes(p *relational.Plan) {
-	if n := len(p.AddNodes); n > 0 {
-		c := columnsOf(p.AddNodes)
-		groups, kinds, spaces, names := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-		for i := range p.AddNodes {
-			r := &p.AddNodes[i].Node.Ref
-			groups[i], kinds[i], spaces[i], names[i] = r.Group, r.Kind, r.Namespace, r.Name
+	if len(p.UpdateNodes) > 0 && w.keep {
+		old := make(keys, len(p.UpdateNodes))
+		for i := range p.UpdateNodes {
+			old[i] = p.UpdateNodes[i].ID
 		}
-		w.rows(insertNodes, c.ids, groups, kinds, spaces, names, c.uids, c.versions, c.presences, c.healths, c.states, c.created, c.labels, c.attrs, c.hashes)
+		w.rows(keepNodes, old)
 	}
-	if len(p.UpdateNodes) > 0 {
-		c := columnsOf(p.UpdateNodes)
-		w.closes(replaceNodes, updateNodes, c.ids, c.uids, c.versions, c.presences, c.healths, c.states, c.created, c.labels, c.attrs, c.hashes)
+	if rows := slices.Concat(p.UpdateNodes, p.AddNodes); len(rows) > 0 {
+		w.rows(upsertNodes, nodeColumns(rows)...)
 	}
 	if len(p.GoneNodes) > 0 {
 		w.closes(removeNodes, deleteNodes, keys(p.GoneNodes))
@@ -213,11 +203,16 @@ func edgeColumns(rows []relational.EdgeRow) []any {
 }
 
 func (w *writes) edges(p *relational.Plan) {
-	if len(p.AddEdges) > 0 {
-		w.rows(insertEdges, edgeColumns(p.AddEdges)...)
+	if len(p.UpdateEdges) > 0 && w.keep {
+		old := make([]topo.EdgeID, len(p.UpdateEdges))
+		for i := range p.UpdateEdges {
+			old[i] = p.UpdateEdges[i].Key
+		}
+		sources, ids := halves(old)
+		w.rows(keepEdges, sources, ids)
 	}
-	if len(p.UpdateEdges) > 0 {
-		w.closes(replaceEdges, updateEdges, edgeColumns(p.UpdateEdges)...)
+	if rows := slices.Concat(p.UpdateEdges, p.AddEdges); len(rows) > 0 {
+		w.rows(upsertEdges, edgeColumns(rows)...)
 	}
 	if len(p.GoneEdges) > 0 {
 		sources, ids := halves(p.GoneEdges)
@@ -237,11 +232,15 @@ func manifestColumns(rows []relational.ManifestRow) []any {
 }
 
 func (w *writes) manifests(p *relational.Plan) {
-	if len(p.AddManifests) > 0 {
-		w.rows(insertManifests, manifestColumns(p.AddManifests)...)
+	if len(p.NewManifests) > 0 && w.keep {
+		old := make(keys, len(p.NewManifests))
+		for i := range p.NewManifests {
+			old[i] = p.NewManifests[i].ID
+		}
+		w.rows(keepManifests, old)
 	}
-	if len(p.NewManifests) > 0 {
-		w.closes(replaceManifests, updateManifests, manifestColumns(p.NewManifests)...)
+	if rows := slices.Concat(p.NewManifests, p.AddManifests); len(rows) > 0 {
+		w.rows(upsertManifests, manifestColumns(rows)...)
 	}
 	if len(p.GoneManifests) > 0 {
 		w.closes(removeManifests, deleteManifests, keys(p.GoneManifests))
