@@ -122,6 +122,8 @@ type Frame struct {
 		Rule   string   `json:"rule"`
 	} `json:"edge"`
 	About *Cluster `json:"about"`
+
+	Raw []byte `json:"-"` // the message as it came
 }
 
 // Resource is a node as the API shows it.
@@ -170,7 +172,9 @@ func (s *Stream) Next(ctx context.Context) (Frame, error) {
 	if err != nil {
 		return f, err
 	}
-	return f, json.Unmarshal(raw, &f)
+	err = json.Unmarshal(raw, &f)
+	f.Raw = raw
+	return f, err
 }
 
 // Close ends the stream.
