@@ -51,6 +51,7 @@ type Link struct {
 	texts    chan texts
 	compare  chan struct{}
 	stats    atomic.Pointer[Stats]
+	news     int64 // of the loop
 }
 
 // Stats is where a link stands, as of its last turn.
@@ -60,12 +61,14 @@ type Stats struct {
 	Position  int64 // of the hub's newest commit from this agent
 	Nodes     int
 	Edges     int
+	News      int64 // pieces of news taken in
 }
 
 // conversation is one sync stream and the session below it.
 type conversation struct {
 	session *tunnel.Session
 	stream  grpc.BidiStreamingClient[tunnelv1.AgentFrame, tunnelv1.HubFrame]
+	settled bool // it has been so once; only the loop asks
 }
 
 // event is what a conversation tells the loop: that it was opened, a frame, or, with err, that it has ended.
@@ -199,6 +202,7 @@ func (l *Link) loop(ctx context.Context, news <-chan News) error {
 		select {
 		case n := <-news:
 			ledger.Absorb(n)
+			l.news++
 		case e := <-l.events:
 			now = l.hear(now, e)
 		case reads <- want:
@@ -262,7 +266,11 @@ func (l *Link) hangUp(c *conversation, reason error) *conversation {
 func (l *Link) note(now *conversation) {
 	nodes, edges := l.cfg.Ledger.Len()
 	position, settled := l.cfg.Ledger.Settled()
-	l.stats.Store(&Stats{Connected: now != nil, Synced: settled, Position: position, Nodes: nodes, Edges: edges})
+	l.stats.Store(&Stats{Connected: now != nil, Synced: settled, Position: position, Nodes: nodes, Edges: edges, News: l.news})
+	if now != nil && settled && !now.settled {
+		now.settled = true
+		l.cfg.Log.Info("everything is told and acknowledged", zap.Int64("position", position), zap.Int("nodes", nodes), zap.Int("edges", edges))
+	}
 }
 
 // keepDialling holds one conversation after the other.
