@@ -40,10 +40,10 @@ func (e *Engine) finish() Diff {
 		d.Nodes = e.settle(d.Nodes, t)
 		*t = touch{}
 	}
-	d.Edges = e.cur.edges
 	if e.cur.repeats {
-		d.Edges = squash(d.Edges)
+		e.cur.edges = squash(e.cur.edges)
 	}
+	d.Edges = e.cur.edges
 	e.cur.edges, e.cur.resource = nil, nil
 	return d
 }
@@ -74,14 +74,17 @@ func (e *Engine) settle(out []NodeChange, t *touch) []NodeChange {
 	return out
 }
 
-func (e *Engine) emit(op Op, edge Edge) {
+func (e *Engine) emit(op Op, edge Edge) { e.emitAll(op, &edge) }
+
+// emitAll is emit for one who makes many edges out of one.
+func (e *Engine) emitAll(op Op, edge *Edge) {
 	switch op {
 	case Add:
 		e.edgeCount++
 	case Remove:
 		e.edgeCount--
 	}
-	e.cur.edges = append(e.cur.edges, EdgeChange{op, edge})
+	e.cur.edges = append(e.cur.edges, EdgeChange{op, *edge})
 	if edge.Source == edge.Target {
 		e.cur.repeats = true
 	}

@@ -43,7 +43,9 @@ type scratch struct {
 	picks  []pick
 	found  []uint32
 	slots  []edgeSlot
-	hash   maphash.Hash
+
+	rowLabels, rowAttrs []Pair
+	hash                maphash.Hash
 }
 
 // kind is what the engine knows of a kind of objects.

@@ -81,8 +81,7 @@ func (e *Engine) EdgeIDs() []EdgeID {
 // Digests sums up all rows, from the rows as they are.
 func (e *Engine) Digests() (nodes, edges Digest) {
 	e.eachNode(func(n uint32, r *record) {
-		row := e.row(n)
-		nodes[r.id.Bucket()].Add(row.Hash())
+		nodes[r.id.Bucket()].Add(e.rowHash(n))
 		for _, m := range r.made {
 			edges[e.nodes.at(e.sourceOf(n, m)).id.Bucket()].Add(e.madeHash(n, m))
 		}
@@ -97,8 +96,7 @@ func (e *Engine) Rows(table Table, bucket int) []RowHash {
 	e.eachOfBucket(bucket, func(n uint32, r *record) {
 		switch table {
 		case Nodes:
-			row := e.row(n)
-			rows = append(rows, RowHash{EdgeID{Source: r.id}, row.Hash()})
+			rows = append(rows, RowHash{EdgeID{Source: r.id}, e.rowHash(n)})
 		case Edges:
 			rows = e.edgeRows(rows, n, r)
 		}
@@ -172,28 +170,36 @@ func (e *Engine) refOf(n uint32) Ref {
 
 // row is a node in full.
 func (e *Engine) row(n uint32) Node {
+	if r := e.nodes.at(n); n == e.cur.node && e.cur.resource != nil && r.object {
+		res := e.cur.resource
+		return e.rowWith(n, res.UID, res.Labels, res.Attrs)
+	}
+	labels, attrs := e.pairsOf(n, nil, nil)
+	return e.rowWith(n, e.uidText(n), labels, attrs)
+}
+
+// rowHash is the hash of a node's row. It makes the row of what it made the last one of.
+func (e *Engine) rowHash(n uint32) ID {
+	e.scratch.rowLabels, e.scratch.rowAttrs = e.pairsOf(n, e.scratch.rowLabels[:0], e.scratch.rowAttrs[:0])
+	row := e.rowWith(n, e.uidText(n), e.scratch.rowLabels, e.scratch.rowAttrs)
+	return row.Hash()
+}
+
+func (e *Engine) rowWith(n uint32, uid string, labels, attrs []Pair) Node {
 	r := e.nodes.at(n)
-	c := e.classes.at(r.class)
-	row := Node{
-		Ref:      e.refOf(n),
-		Presence: e.presence(r, c),
-		Created:  r.created,
-		Health:   r.health,
-		Status:   e.syms.text(r.status),
-		Version:  e.syms.text(r.version),
+	return Node{
+		Ref: e.refOf(n), UID: uid, Version: e.syms.text(r.version), Presence: e.presence(r, e.classes.at(r.class)),
+		Created: r.created, Labels: labels, Health: r.health, Status: e.syms.text(r.status), Attrs: attrs,
 	}
-	if n == e.cur.node && e.cur.resource != nil && r.object {
-		row.UID, row.Labels, row.Attrs = e.cur.resource.UID, e.cur.resource.Labels, e.cur.resource.Attrs
-		return row
+}
+
+// pairsOf appends a node's labels and attributes.
+func (e *Engine) pairsOf(n uint32, labels, attrs []Pair) ([]Pair, []Pair) {
+	r := e.nodes.at(n)
+	for _, p := range e.classes.at(r.class).labels {
+		labels = append(labels, e.pairText(p))
 	}
-	row.UID = e.uidText(n)
-	if r.attrs != "" {
-		row.Attrs = e.syms.unpack(nil, r.attrs)
-	}
-	for _, p := range c.labels {
-		row.Labels = append(row.Labels, e.pairText(p))
-	}
-	return row
+	return labels, e.syms.unpack(attrs, r.attrs)
 }
 
 func (e *Engine) presence(r *record, c *class) Presence {

@@ -148,18 +148,31 @@ func (e *Engine) reselect(s uint32, alts []alt) {
 func (e *Engine) dropUnpicked(sel *selector, old, alts []alt) {
 	was, now := map[uint32]view{}, map[uint32]view{}
 	gone := e.scratch.slots[:0]
+	var edge Edge
+	var v, w view
+	last := uint32(0) // the class that v and w are of
 	for _, slot := range sel.set.slots {
 		if slot.node == 0 {
 			continue
 		}
-		c := e.nodes.at(slot.node).class
-		v, w := e.viewOnce(now, alts, c), e.viewOnce(was, old, c)
+		if c := e.nodes.at(slot.node).class; c != last {
+			v, w, last = e.viewOnce(now, alts, c), e.viewOnce(was, old, c), c
+			shown := &v
+			if !v.ok {
+				shown = &w
+			}
+			edge = e.pickedEdge(sel, old, slot.node, shown)
+			if len(gone) == 0 && !v.ok {
+				e.cur.edges = slices.Grow(e.cur.edges, int(sel.set.used))
+			}
+		}
+		edge.Target = e.refOf(slot.node)
 		switch {
 		case !v.ok:
-			e.emit(Remove, e.pickedEdge(sel, old, slot.node, &w))
+			e.emitAll(Remove, &edge)
 			gone = append(gone, slot)
 		case !v.equal(&w):
-			e.emit(Update, e.pickedEdge(sel, alts, slot.node, &v))
+			e.emitAll(Update, &edge)
 		}
 	}
 	for _, slot := range gone {
@@ -192,6 +205,10 @@ func (e *Engine) addClass(sel *selector, c *class, before bool) {
 		return
 	}
 	v := e.look(sel.alts, c)
+	edge := e.pickedEdge(sel, sel.alts, c.members[0], &v)
+	if !unlessOwned {
+		e.cur.edges = slices.Grow(e.cur.edges, len(c.members))
+	}
 	for _, n := range c.members {
 		if unlessOwned && e.owns(sel.maker, n, ownerDepth) {
 			continue
@@ -199,7 +216,8 @@ func (e *Engine) addClass(sel *selector, c *class, before bool) {
 		key := hashID(e.pickedID(sel, n))
 		if !before || !sel.set.has(key, n) {
 			sel.set.put(key, n)
-			e.emit(Add, e.pickedEdge(sel, sel.alts, n, &v))
+			edge.Target = e.refOf(n)
+			e.emitAll(Add, &edge)
 		}
 	}
 }
