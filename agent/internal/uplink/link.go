@@ -100,6 +100,7 @@ type texts struct {
 func NewLink(cfg Config) *Link {
 	l := &Link{
 		cfg: cfg, listener: tunnel.NewListener("agent"), events: make(chan event), reads: make(chan request), texts: make(chan texts),
+		compare: make(chan struct{}, 1), // a wish that waits
 	}
 	l.stats.Store(&Stats{})
 	return l

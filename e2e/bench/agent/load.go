@@ -29,13 +29,16 @@ type load struct {
 // writers is how many objects are created at once.
 const writers = 32
 
-// fill creates the load. It is idempotent: what is there stays.
+// fill creates the load. It is idempotent: what is there stays, and of a cluster that has been filled nothing is asked.
 func fill(ctx context.Context, cfg *rest.Config, l load) error {
 	c, err := newCreator(cfg)
 	if err != nil {
 		return err
 	}
 	defer c.close()
+	if c.rest.Get().AbsPath("/api/v1/namespaces/default/configmaps/filled").Do(ctx).Error() == nil {
+		return nil
+	}
 	for n := range namespaces {
 		if err := c.create(ctx, "/api/v1/namespaces", fmt.Sprintf(`{"metadata":{"name":%q}}`, namespace(n))); err != nil {
 			return err
@@ -45,16 +48,19 @@ func fill(ctx context.Context, cfg *rest.Config, l load) error {
 	if err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	group, within := errgroup.WithContext(ctx)
 	group.SetLimit(writers)
 	for i := range l.Objects {
 		r := recipes[i%len(recipes)]
-		group.Go(func() error { return c.one(ctx, r, i) })
+		group.Go(func() error { return c.one(within, r, i) })
 	}
 	for i := range l.Pods {
-		group.Go(func() error { return c.pod(ctx, i) })
+		group.Go(func() error { return c.pod(within, i) })
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return c.create(ctx, "/api/v1/namespaces/default/configmaps", `{"metadata":{"name":"filled"}}`)
 }
 
 const namespaces = 10
@@ -234,3 +240,23 @@ func (c *creator) status(ctx context.Context, path string, i, restarts int) erro
 	}
 	return c.rest.Verb(http.MethodPatch).AbsPath(path+"/status").SetHeader("Content-Type", "application/merge-patch+json").Body(doc).Do(ctx).Error()
 }
+
+// stir changes the status of pods so many times, in turns, and by several writers.
+func stir(ctx context.Context, cfg *rest.Config, pods, changes int) error {
+	c, err := newCreator(cfg)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(stirrers)
+	for i := range changes {
+		pod := i % pods
+		path := fmt.Sprintf("/api/v1/namespaces/%s/pods/pod-%d", namespace(pod), pod)
+		group.Go(func() error { return c.status(ctx, path, pod, 1+i/pods) })
+	}
+	return group.Wait()
+}
+
+// stirrers is how many pods are changed at once.
+const stirrers = 4
