@@ -12,7 +12,6 @@ var rank = map[string]int{
 	"shared/pgtest":      0,
 	"shared/fields":      1,
 	"shared/health":      1,
-	"shared/health":      1,
 	"shared/rules":       2,
 	"shared/reduce":      3,
 	"shared/wire":        1,
