@@ -4,7 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 MODULES := proto shared migrations hub agent e2e
-TOOL := GOWORK=off go tool -modfile=$(CURDIR)/.tools/go.mod
+# A tool's executable: built into Go's cache when it isn't there.
+TOOL = $$(cd $(CURDIR)/.tools && GOWORK=off go tool -n $(1))
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/kubilitics/kubilitics/shared/obs.version=$(VERSION)
 RACE ?= -race
@@ -44,9 +45,8 @@ test-short: ## unit tests only: no control planes, no race detector
 lint: ## gofmt, vet and staticcheck, each exception argued at its line
 	@test -z "$$(gofmt -l $(MODULES) | tee /dev/stderr)" || { echo 'gofmt: the files above'; exit 1; }
 	go vet $(PACKAGES)
-	@$(TOOL) -n staticcheck >/dev/null
-	$$($(TOOL) -n staticcheck) $(PACKAGES)
-	cd proto && $(TOOL) buf lint
+	$(call TOOL,staticcheck) $(PACKAGES)
+	cd proto && $(call TOOL,buf) lint
 
 .PHONY: generate
 generate: ## what is generated from the definitions in proto/
