@@ -59,26 +59,27 @@ func (e EdgeID) Compare(o EdgeID) int {
 
 // canon builds the canonical encoding of a row: each field with its length before it, numbers in 8 bytes, big-endian.
 // It is digest version 1: any change of what goes in, or of the order, is a new version (DigestVersion).
-type canon struct{ buf []byte }
+//
+// Every step gives the longer encoding back, so that a buffer on the caller's stack may stay there.
+type canon []byte
 
-func (c *canon) str(s string) {
-	c.buf = binary.AppendUvarint(c.buf, uint64(len(s)))
-	c.buf = append(c.buf, s...)
+func (c canon) str(s string) canon {
+	return append(binary.AppendUvarint(c, uint64(len(s))), s...)
 }
 
-func (c *canon) id(i ID) { c.buf = append(c.buf, i[:]...) }
+func (c canon) id(i ID) canon { return append(c, i[:]...) }
 
-func (c *canon) num(n int64) { c.buf = binary.BigEndian.AppendUint64(c.buf, uint64(n)) }
+func (c canon) num(n int64) canon { return binary.BigEndian.AppendUint64(c, uint64(n)) }
 
-func (c *canon) pairs(ps []Pair) {
-	c.num(int64(len(ps)))
+func (c canon) pairs(ps []Pair) canon {
+	c = c.num(int64(len(ps)))
 	for _, p := range ps {
-		c.str(p.Key)
-		c.str(p.Value)
+		c = c.str(p.Key).str(p.Value)
 	}
+	return c
 }
 
-func (c *canon) sum() ID {
-	full := sha256.Sum256(c.buf)
+func (c canon) sum() ID {
+	full := sha256.Sum256(c)
 	return ID(full[:16])
 }

@@ -88,19 +88,19 @@ type Node struct {
 // Hash is 128 bits of the row's canonical encoding: equal exactly when the rows are.
 func (n *Node) Hash() ID {
 	var scratch [512]byte
-	c := canon{buf: scratch[:0]}
-	c.str(n.Ref.Group)
-	c.str(n.Ref.Kind)
-	c.str(n.Ref.Namespace)
-	c.str(n.Ref.Name)
-	c.str(n.UID)
-	c.str(n.Version)
-	c.num(int64(n.Presence))
-	c.num(n.Created)
-	c.pairs(n.Labels)
-	c.num(int64(n.Health))
-	c.str(n.Status)
-	c.pairs(n.Attrs)
+	c := canon(scratch[:0])
+	c = c.str(n.Ref.Group)
+	c = c.str(n.Ref.Kind)
+	c = c.str(n.Ref.Namespace)
+	c = c.str(n.Ref.Name)
+	c = c.str(n.UID)
+	c = c.str(n.Version)
+	c = c.num(int64(n.Presence))
+	c = c.num(n.Created)
+	c = c.pairs(n.Labels)
+	c = c.num(int64(n.Health))
+	c = c.str(n.Status)
+	c = c.pairs(n.Attrs)
 	return c.sum()
 }
 
@@ -152,11 +152,11 @@ func EdgeKey(source, target ID, rule, disc string) EdgeID {
 
 func edgeOwnID(source, target ID, rule, disc string) ID {
 	var scratch [128]byte
-	c := canon{buf: scratch[:0]}
-	c.id(source)
-	c.id(target)
-	c.str(rule)
-	c.str(disc)
+	c := canon(scratch[:0])
+	c = c.id(source)
+	c = c.id(target)
+	c = c.str(rule)
+	c = c.str(disc)
 	return c.sum()
 }
 
@@ -169,14 +169,14 @@ func (e *Edge) Hash() ID {
 // EdgeHash is Edge.Hash for one who has the keys of the ends at hand.
 func EdgeHash(source, target ID, rule string, t EdgeType, disc, path string, attrs []Pair) ID {
 	var scratch [256]byte
-	c := canon{buf: scratch[:0]}
-	c.id(source)
-	c.id(target)
-	c.str(rule)
-	c.str(string(t))
-	c.str(disc)
-	c.str(path)
-	c.pairs(attrs)
+	c := canon(scratch[:0])
+	c = c.id(source)
+	c = c.id(target)
+	c = c.str(rule)
+	c = c.str(string(t))
+	c = c.str(disc)
+	c = c.str(path)
+	c = c.pairs(attrs)
 	return c.sum()
 }
 

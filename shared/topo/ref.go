@@ -56,10 +56,6 @@ func (r Ref) Compare(o Ref) int {
 
 // ID is the key of the node that the Ref names: 128 bits, the same wherever it is computed.
 func (r Ref) ID() ID {
-	var c canon
-	c.str(r.Group)
-	c.str(r.Kind)
-	c.str(r.Namespace)
-	c.str(r.Name)
-	return c.sum()
+	var scratch [192]byte
+	return canon(scratch[:0]).str(r.Group).str(r.Kind).str(r.Namespace).str(r.Name).sum()
 }

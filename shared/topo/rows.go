@@ -269,6 +269,7 @@ func (e *Engine) pickedEdge(sel *selector, alts []alt, n uint32, v *view) Edge {
 
 func (e *Engine) madeHash(n uint32, m made) ID {
 	source, target := e.endsOf(n, m)
+	e.scratch.pairs = slices.Grow(e.scratch.pairs[:0], 8)
 	disc, attrs := e.extra(e.scratch.pairs[:0], m.extra)
 	rule := &e.variants[m.rule]
 	e.scratch.bytes = e.path(e.scratch.bytes[:0], m.rule, m.at)
@@ -291,14 +292,13 @@ func (e *Engine) pickedHash(sel *selector, n uint32) ID {
 // edgeHash is EdgeHash with the path in scratch.bytes, so that summing up a graph makes no texts.
 func (e *Engine) edgeHash(source, target uint32, rule *Rule, disc string, attrs []Pair) ID {
 	var scratch [256]byte
-	c := canon{buf: scratch[:0]}
-	c.id(e.nodes.at(source).id)
-	c.id(e.nodes.at(target).id)
-	c.str(rule.Name)
-	c.str(string(rule.Type))
-	c.str(disc)
-	c.buf = binary.AppendUvarint(c.buf, uint64(len(e.scratch.bytes)))
-	c.buf = append(c.buf, e.scratch.bytes...)
-	c.pairs(attrs)
+	c := canon(scratch[:0])
+	c = c.id(e.nodes.at(source).id)
+	c = c.id(e.nodes.at(target).id)
+	c = c.str(rule.Name)
+	c = c.str(string(rule.Type))
+	c = c.str(disc)
+	c = append(binary.AppendUvarint(c, uint64(len(e.scratch.bytes))), e.scratch.bytes...)
+	c = c.pairs(attrs)
 	return c.sum()
 }
