@@ -68,10 +68,8 @@ func (s *Store) apply(ctx context.Context, b *store.Batch, k *relational.Keyed, 
 func (s *Store) finish(ctx context.Context, conn *pgx.Conn, b *store.Batch, plan *relational.Plan, applied *store.Applied, undo bool) error {
 	w := newWrites(b.Scope, true)
 	if plan.Moves() {
-		payload, err := relational.EncodePayload(&plan.Diff, plan.FeedEvents())
-		if err != nil {
-			return err
-		}
+		payload := pack(plan)
+		defer payload.BytesValue() // so that it doesn't outlive this call, whatever fails
 		w.tick(&applied.Position, &applied.At)
 		w.plan(plan)
 		w.sums(plan.Sums)
@@ -91,7 +89,7 @@ const updateSeq = `UPDATE clusters c SET seq = $3, applied_pos = CASE WHEN $4 TH
 
 // pipeline lends a connection to a transaction that begins and ends in the batches that fn sends. Whatever of it is left open is rolled back.
 func (s *Store) pipeline(ctx context.Context, fn func(context.Context, *pgx.Conn) error) error {
-	pooled, err := s.pool.Acquire(ctx)
+	pooled, err := s.writers.Acquire(ctx)
 	if err != nil {
 		return translate(err)
 	}

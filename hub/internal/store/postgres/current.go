@@ -14,7 +14,7 @@ import (
 // Each key is looked up by itself, whatever the planner believes of the tables' sizes: a LATERAL part with a LIMIT is not turned round. Without
 // statistics, right after a first load, a join would begin with all rows of the cluster.
 const (
-	selectNodesNow = `SELECT r.id, r.hash, r.origin, ` + relational.NodeColumns + ` FROM resources r WHERE r.tenant_id = $1 AND r.cluster_id = $2 AND r.id = ANY($3)`
+	selectNodesNow = `SELECT r.id, r.hash, r.origin, r.valid_from, ` + relational.NodeColumns + ` FROM resources r WHERE r.tenant_id = $1 AND r.cluster_id = $2 AND r.id = ANY($3)`
 
 	fromEdgeKeys = ` FROM unnest($3::uuid[], $4::uuid[]) u(source, id) CROSS JOIN LATERAL (SELECT e.*, e.ctid FROM edges e
 		WHERE e.tenant_id = $1 AND e.cluster_id = $2 AND e.source = u.source AND e.id = u.id LIMIT 1) e`
@@ -23,8 +23,7 @@ const (
 
 	selectManifestsNow = `SELECT id, hash FROM manifests WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)`
 	selectEventsNow    = relational.SelectEvents + ` WHERE v.tenant_id = $1 AND v.cluster_id = $2 AND v.uid = ANY($3)`
-	selectSumsNow      = `SELECT u.tbl, u.bucket, d.sum FROM unnest($3::smallint[], $4::smallint[]) u(tbl, bucket) CROSS JOIN LATERAL (SELECT d.sum FROM digests d
-		WHERE d.tenant_id = $1 AND d.cluster_id = $2 AND d.tbl = u.tbl AND d.bucket = u.bucket LIMIT 1) d`
+	selectSumsNow      = `SELECT bucket, sum FROM digests WHERE tenant_id = $1 AND cluster_id = $2 AND tbl = $3 AND bucket = ANY($4)`
 )
 
 // reads collects queries, and where their answers go, to be sent in one go.
@@ -88,7 +87,7 @@ func (r *reads) nodes(at store.Scope, k *relational.Keyed, now *relational.Now) 
 		var cells relational.NodeCells
 		var id topo.ID
 		n := new(relational.NodeNow)
-		if err := rows.Scan(cells.Dest(&id, &n.Hash, &n.Origin)...); err != nil {
+		if err := rows.Scan(cells.Dest(&id, &n.Hash, &n.Origin, &n.From)...); err != nil {
 			return err
 		}
 		_ = cells.Decode() // what is damaged is written anew
@@ -154,17 +153,24 @@ func (r *reads) rest(at store.Scope, k *relational.Keyed, now *relational.Now) {
 			return err
 		}, selectEventsNow, int64(at.Tenant), int64(at.Cluster), k.EventUIDs())
 	}
-	if buckets := k.Buckets(); len(buckets) > 0 {
-		tables, numbers := make([]int16, len(buckets)), make([]int16, len(buckets))
-		for i, b := range buckets {
-			tables[i], numbers[i] = int16(b.Table), int16(b.Number)
+	r.sums(at, k, now)
+}
+
+func (r *reads) sums(at store.Scope, k *relational.Keyed, now *relational.Now) {
+	var numbers [len(topo.Tables)][]int16
+	for _, b := range k.Buckets() {
+		numbers[b.Table] = append(numbers[b.Table], int16(b.Number))
+	}
+	for _, table := range topo.Tables {
+		if len(numbers[table]) == 0 {
+			continue
 		}
 		r.query(func(rows relational.Rows) error {
-			var table, number int16
+			var number int16
 			var sum topo.ID
-			err := rows.Scan(&table, &number, &sum)
-			now.Sums[relational.Bucket{Table: topo.Table(table), Number: int(number)}] = topo.SumFromBytes(sum)
+			err := rows.Scan(&number, &sum)
+			now.Sums[relational.Bucket{Table: table, Number: int(number)}] = topo.SumFromBytes(sum)
 			return err
-		}, selectSumsNow, int64(at.Tenant), int64(at.Cluster), tables, numbers)
+		}, selectSumsNow, int64(at.Tenant), int64(at.Cluster), int16(table), numbers[table])
 	}
 }

@@ -29,9 +29,12 @@ type Config struct {
 // Store is the body. Make it with Open.
 type Store struct {
 	*relational.Base
-	pool   *pgxpool.Pool
-	bells  relational.Bells
-	herald *herald
+	pool *pgxpool.Pool
+	// writers are the connections of Apply and Commit. Their statements always go by keys, so one plan serves all values; a plan made for one
+	// cluster's values would trust statistics that don't know the cluster yet.
+	writers *pgxpool.Pool
+	bells   relational.Bells
+	herald  *herald
 }
 
 var _ store.Store = (*Store)(nil)
@@ -42,9 +45,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fault.New(fault.BadRequest, "the Postgres DSN can't be read") // its error would quote the password
 	}
-	conf.MaxConns = cfg.MaxConns
-	if conf.MaxConns <= 0 {
-		conf.MaxConns = 16
+	if cfg.MaxConns <= 0 {
+		cfg.MaxConns = 16
 	}
 	// Every statement here is short: compiling it costs more than running it.
 	conf.ConnConfig.RuntimeParams["jit"] = "off"
@@ -52,18 +54,28 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := migrateUp(conf, cfg.Migrate); err != nil {
 		return nil, err
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, conf)
-	if err != nil {
+	s := &Store{}
+	s.Base = relational.NewBase(s, dialect)
+	conf.MaxConns = max(cfg.MaxConns/2, 1)
+	if s.pool, err = pgxpool.NewWithConfig(ctx, conf.Copy()); err != nil {
 		return nil, translate(err)
 	}
-	s := &Store{pool: pool}
-	s.Base = relational.NewBase(s, dialect)
+	conf.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	if s.writers, err = pgxpool.NewWithConfig(ctx, conf); err != nil {
+		s.pool.Close()
+		return nil, translate(err)
+	}
 	if err := s.makeDays(ctx); err != nil {
-		pool.Close()
+		s.closePools()
 		return nil, err
 	}
-	s.herald = newHerald(context.WithoutCancel(ctx), pool) // it ends with Close, not with the caller's context
+	s.herald = newHerald(context.WithoutCancel(ctx), s.pool) // it ends with Close, not with the caller's context
 	return s, nil
+}
+
+func (s *Store) closePools() {
+	s.writers.Close()
+	s.pool.Close()
 }
 
 func migrateUp(conf *pgxpool.Config, up bool) error {
@@ -104,6 +116,6 @@ func (s *Store) Ping(ctx context.Context) error { return translate(s.pool.Ping(c
 // Close implements store.Store.
 func (s *Store) Close() error {
 	s.herald.close()
-	s.pool.Close()
+	s.closePools()
 	return nil
 }

@@ -30,10 +30,9 @@ const (
 		health = excluded.health, status = excluded.status, created = excluded.created, labels = excluded.labels, attrs = excluded.attrs,
 		hash = excluded.hash, origin = excluded.origin, valid_from = excluded.valid_from`
 	deleteNodes = `DELETE FROM resources WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)`
-	nodeVersion = `tenant_id, cluster_id, id, valid_from, uid, version, presence, health, status, created, attrs`
-	closeNodes  = `INSERT INTO resources_history (` + nodeVersion + `, valid_to, closed) SELECT ` + nodeVersion + `, ` + here + `, ` + today + ` FROM `
-	keepNodes   = closeNodes + `resources WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)`
-	removeNodes = `WITH gone AS (` + deleteNodes + ` RETURNING ` + nodeVersion + `) ` + closeNodes + `gone`
+	closeNodes  = `INSERT INTO resources_history (tenant_id, cluster_id, id, valid_from, uid, version, presence, health, status, created, attrs, valid_to, closed)
+		SELECT $1, $2, u.*, ` + here + `, ` + today + ` FROM unnest($3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::smallint[], $8::smallint[], $9::text[],
+		$10::bigint[], $11::text[]) u`
 
 	insertLabels = `INSERT INTO labels (tenant_id, cluster_id, id, key, value, valid_from)
 		SELECT $1, $2, u.*, ` + here + ` FROM unnest($3::uuid[], $4::text[], $5::text[]) u ON CONFLICT DO NOTHING`
@@ -108,8 +107,32 @@ func (w *writes) tick(pos *topo.Position, at *time.Time) {
 	w.batch.Queue(tick, w.tenant).QueryRow(positioned(pos, at))
 }
 
-func (w *writes) entry(kind store.EntryKind, gap time.Time, payload []byte) {
+func (w *writes) entry(kind store.EntryKind, gap time.Time, payload any) {
 	w.rows(insertEntry, string(kind), encode(gap), payload)
+}
+
+// packing is a payload that another goroutine is at: it is waited for when the statement is encoded, which is after all others of the batch.
+type packing chan packed
+
+type packed struct {
+	payload []byte
+	err     error
+}
+
+func pack(p *relational.Plan) packing {
+	done := make(packing, 1)
+	go func() {
+		b, err := relational.EncodePayload(&p.Diff, p.FeedEvents())
+		done <- packed{b, err}
+	}()
+	return done
+}
+
+// BytesValue implements pgtype.BytesValuer.
+func (p packing) BytesValue() ([]byte, error) {
+	done := <-p
+	p <- done // for whoever asks again
+	return done.payload, done.err
 }
 
 // plan queues a plan's rows.
@@ -157,19 +180,33 @@ func nodeColumns(rows []relational.NodeRow) []any {
 	return []any{ids, texts[0], texts[1], texts[2], texts[3], texts[4], texts[5], presences, healths, texts[6], created, texts[7], texts[8], hashes}
 }
 
-func (w *writes) nodes(p *relational.Plan) {
-	if len(p.UpdateNodes) > 0 && w.keep {
-		old := make(keys, len(p.UpdateNodes))
-		for i := range p.UpdateNodes {
-			old[i] = p.UpdateNodes[i].ID
+// closedColumns gives the versions that a plan ends, as they were read.
+func closedColumns(p *relational.Plan) []any {
+	n := len(p.ClosedNodes)
+	ids, from, uids, versions, states, attrs := make(keys, n), make([]int64, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	presences, healths, created := make([]int16, n), make([]int16, n), make([]int64, n)
+	for i, old := range p.ClosedNodes {
+		x := &old.Node
+		if i < len(p.UpdateNodes) {
+			ids[i] = p.UpdateNodes[i].ID
+		} else {
+			ids[i] = p.GoneNodes[i-len(p.UpdateNodes)]
 		}
-		w.rows(keepNodes, old)
+		from[i], uids[i], versions[i], states[i], attrs[i] = old.From, x.UID, x.Version, x.Status, relational.EncodePairs(x.Attrs)
+		presences[i], healths[i], created[i] = int16(x.Presence), int16(x.Health), x.Created
+	}
+	return []any{ids, from, uids, versions, presences, healths, states, created, attrs}
+}
+
+func (w *writes) nodes(p *relational.Plan) {
+	if len(p.ClosedNodes) > 0 && w.keep {
+		w.rows(closeNodes, closedColumns(p)...)
 	}
 	if rows := slices.Concat(p.UpdateNodes, p.AddNodes); len(rows) > 0 {
 		w.rows(upsertNodes, nodeColumns(rows)...)
 	}
 	if len(p.GoneNodes) > 0 {
-		w.closes(removeNodes, deleteNodes, keys(p.GoneNodes))
+		w.rows(deleteNodes, keys(p.GoneNodes))
 	}
 }
 

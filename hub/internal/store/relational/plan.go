@@ -29,11 +29,12 @@ func (s Sums) sub(t topo.Table, key, hash topo.ID) {
 	s[b] = sum
 }
 
-// NodeNow is a node as it is stored.
+// NodeNow is a node as it is stored, and the position since which it has been so.
 type NodeNow struct {
 	Hash   topo.ID
 	Origin string
 	Node   topo.Node
+	From   int64
 }
 
 // EdgeNow is an edge as it is stored; Edge is known for those that are to go.
@@ -95,6 +96,9 @@ type Plan struct {
 	Diff          topo.Diff
 	Changed       int
 
+	// ClosedNodes are the versions that end: of UpdateNodes, then of GoneNodes, in their order.
+	ClosedNodes []*NodeNow
+
 	sums Sums
 	refs map[topo.ID]struct{} // known to be stored or in Refs
 }
@@ -155,6 +159,7 @@ func (p *Plan) nodes(k *Keyed, now *Now) {
 			p.dropSum(topo.Nodes, r.ID, old.Hash, old.Origin)
 		case old.Hash != r.Hash || old.Origin != OriginAgent:
 			p.UpdateNodes = append(p.UpdateNodes, r)
+			p.ClosedNodes = append(p.ClosedNodes, old)
 			p.labels(r.ID, old.Node.Labels, r.Node.Labels)
 			p.tellUpdate(old, r.Node)
 			p.dropSum(topo.Nodes, r.ID, old.Hash, old.Origin)
@@ -170,6 +175,7 @@ func (p *Plan) nodes(k *Keyed, now *Now) {
 			continue
 		}
 		p.GoneNodes = append(p.GoneNodes, id)
+		p.ClosedNodes = append(p.ClosedNodes, old)
 		p.labels(id, old.Node.Labels, nil)
 		p.tellNode(topo.Remove, old.Node)
 		p.dropSum(topo.Nodes, id, old.Hash, old.Origin)
