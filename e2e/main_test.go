@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	_ "embed"
 	"encoding/base64"
 	"errors"
@@ -11,11 +12,19 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
 
 	"github.com/kubilitics/kubilitics/e2e/demo/app"
 	"github.com/kubilitics/kubilitics/e2e/kube"
@@ -37,6 +46,9 @@ var world struct {
 type cluster struct {
 	*kube.Cluster
 	name          string
+	http          *http.Client
+	client        *kubernetes.Clientset
+	metadata      metadata.Interface
 	agent, modest string  // kubeconfig files
 	reference     *member // at the reference hub
 }
@@ -111,6 +123,9 @@ func startCluster(ctx context.Context, region string, bin *kube.Bin) (*cluster, 
 		return nil, err
 	}
 	c := &cluster{Cluster: started, name: region}
+	if err := c.connect(); err != nil {
+		return c, err
+	}
 	manifests, err := app.Manifests(region)
 	if err != nil {
 		return c, err
@@ -118,7 +133,53 @@ func startCluster(ctx context.Context, region string, bin *kube.Bin) (*cluster, 
 	if err := c.Apply(ctx, bytes.Join([][]byte{manifests, access, []byte(plant())}, []byte("\n---\n"))); err != nil {
 		return c, err
 	}
+	if region == "us" {
+		if err := c.fill(ctx, 1500); err != nil {
+			return c, err
+		}
+	}
 	return c, c.accounts(ctx)
+}
+
+// fill makes ConfigMaps enough for a first load to take long enough to be cut off in the middle.
+func (c *cluster) fill(ctx context.Context, n int) error {
+	if _, err := c.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "bulk"}}, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(40)
+	for i := range n {
+		g.Go(func() error {
+			_, err := c.client.CoreV1().ConfigMaps("bulk").Create(ctx, &corev1.ConfigMap{
+				ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("bulk-%d", i), Labels: map[string]string{"bulk": strconv.Itoa(i % 10), "number": strconv.Itoa(i)}},
+				Data:       map[string]string{"text": rand.Text() + strings.Repeat(rand.Text(), 40)},
+			}, metav1.CreateOptions{})
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// connect makes the clients by which tests change the cluster and look at it.
+func (c *cluster) connect() (err error) {
+	cfg := c.RESTConfig()
+	if c.http, err = rest.HTTPClientFor(cfg); err != nil {
+		return err
+	}
+	if c.client, err = kubernetes.NewForConfigAndClient(cfg, c.http); err != nil {
+		return err
+	}
+	c.metadata, err = metadata.NewForConfigAndClient(cfg, c.http)
+	return err
+}
+
+// stop ends the cluster and the connections to it.
+func (c *cluster) stop() error {
+	err := c.Stop(context.Background())
+	if c.http != nil {
+		utilnet.CloseIdleConnectionsFor(c.http.Transport)
+	}
+	return err
 }
 
 // accounts writes the kubeconfig files of the agents.
@@ -178,7 +239,7 @@ func leave() error {
 	}
 	for _, c := range []*cluster{world.eu, world.us} {
 		if c != nil {
-			errs = append(errs, c.Stop(context.Background()))
+			errs = append(errs, c.stop())
 		}
 	}
 	if world.postgres != nil {

@@ -25,6 +25,7 @@ type rig struct {
 // member is a cluster at a rig's hub.
 type member struct {
 	id      string
+	name    string
 	agent   *stack.Agent
 	options stack.AgentOptions
 	log     *logbook
@@ -76,7 +77,7 @@ func newRig(ctx context.Context, dir string, db *database, args ...string) (*rig
 
 // enrol makes a cluster at the hub and starts its agent.
 func (r *rig) enrol(ctx context.Context, name string, o stack.AgentOptions) (*member, error) {
-	m := &member{log: &logbook{}}
+	m := &member{name: name, log: &logbook{}}
 	made, err := r.hub.CreateCluster(ctx, name, map[string]string{"region": name})
 	if err != nil {
 		return nil, err

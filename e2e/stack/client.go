@@ -48,31 +48,36 @@ func (c *Client) Do(ctx context.Context, method, path string, body, out any) err
 		}
 		payload = bytes.NewReader(raw)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.URL+path, payload)
-	if err != nil {
+	raw, err := c.send(ctx, method, path, payload)
+	if err != nil || out == nil {
 		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+c.Token)
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	raw, err := io.ReadAll(resp.Body)
-	_ = resp.Body.Close()
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode >= 400 {
-		return &Problem{Status: resp.StatusCode, Body: string(raw), Path: path}
-	}
-	if out == nil {
-		return nil
 	}
 	if err := json.Unmarshal(raw, out); err != nil {
 		return fmt.Errorf("%s %s: %w in %.200s", method, path, err, raw)
 	}
 	return nil
+}
+
+func (c *Client) send(ctx context.Context, method, path string, payload io.Reader) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.URL+path, payload)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.Token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode >= 400 {
+		return nil, &Problem{Status: resp.StatusCode, Body: string(raw), Path: path}
+	}
+	return raw, nil
 }
 
 // Problem is an answer that says no.
@@ -87,6 +92,12 @@ func (p *Problem) Error() string { return fmt.Sprintf("%s: status %d: %s", p.Pat
 // Get reads a path into out.
 func (c *Client) Get(ctx context.Context, path string, out any) error {
 	return c.Do(ctx, http.MethodGet, path, nil, out)
+}
+
+// Text reads what isn't JSON.
+func (c *Client) Text(ctx context.Context, path string) (string, error) {
+	raw, err := c.send(ctx, http.MethodGet, path, nil)
+	return string(raw), err
 }
 
 // CreateCluster makes a cluster and its join token.

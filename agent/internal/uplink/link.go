@@ -332,6 +332,9 @@ func (l *Link) talk(run context.Context, session *tunnel.Session, client tunnelv
 		l.cfg.OnSession(session, client)
 	}
 	err = l.listen(ctx, c)
+	if why := session.Err(); why != nil {
+		err = why // that the stream was cancelled says less
+	}
 	session.Close(err) // before the farewell: the loop may be waiting in a Send
 	l.tell(run, event{from: c, err: err})
 	return true, err

@@ -25,7 +25,7 @@ type Relay struct {
 	ctx      context.Context
 	end      context.CancelFunc
 	running  sync.WaitGroup
-	hole     atomic.Bool
+	hole     atomic.Pointer[atomic.Bool] // of the connections accepted now
 	up, down link
 }
 
@@ -50,6 +50,7 @@ func (r *Relay) Start(target string) error {
 	}
 	r.listener, r.target = l, target
 	r.ctx, r.end = context.WithCancel(context.Background())
+	r.Heal()
 	r.running.Go(r.accept)
 	return nil
 }
@@ -61,7 +62,10 @@ func (r *Relay) Addr() string { return r.listener.Addr().String() }
 func (r *Relay) Bytes() (up, down uint64) { return r.up.bytes.Load(), r.down.bytes.Load() }
 
 // BlackHole drops everything from now on without closing anything, as a peer that lost its power does.
-func (r *Relay) BlackHole() { r.hole.Store(true) }
+func (r *Relay) BlackHole() { r.hole.Load().Store(true) }
+
+// Heal lets connections pass that are made from now on; those that a hole has swallowed stay in it.
+func (r *Relay) Heal() { r.hole.Store(new(atomic.Bool)) }
 
 // Close cuts all connections and returns when the relay has ended.
 func (r *Relay) Close() {
@@ -83,8 +87,9 @@ func (r *Relay) accept() {
 		}
 		r.shrink(c)
 		r.shrink(s)
-		r.forward(c, s, &r.up)
-		r.forward(s, c, &r.down)
+		hole := r.hole.Load()
+		r.forward(c, s, &r.up, hole)
+		r.forward(s, c, &r.down, hole)
 	}
 }
 
@@ -102,7 +107,7 @@ type piece struct {
 
 // forward starts one direction of a connection: one goroutine takes bytes at the link's rate, another delivers them after
 // its delay. Either one's end cuts the connection.
-func (r *Relay) forward(from, to net.Conn, l *link) {
+func (r *Relay) forward(from, to net.Conn, l *link, hole *atomic.Bool) {
 	inFlight := make(chan piece, 16+2*int(float64(r.Rate)*r.Delay.Seconds())/chunk)
 	stop := context.AfterFunc(r.ctx, func() { _ = from.Close(); _ = to.Close() })
 	r.running.Go(func() {
@@ -123,7 +128,7 @@ func (r *Relay) forward(from, to net.Conn, l *link) {
 		defer func() { stop(); _ = from.Close(); _ = to.Close() }()
 		for p := range inFlight {
 			r.sleepUntil(p.at)
-			if r.hole.Load() {
+			if hole.Load() {
 				continue
 			}
 			if _, err := to.Write(p.bytes); err != nil && !errors.Is(err, io.EOF) {
@@ -134,7 +139,7 @@ func (r *Relay) forward(from, to net.Conn, l *link) {
 			}
 			l.bytes.Add(uint64(len(p.bytes)))
 		}
-		if r.hole.Load() { // a hole does not pass the end either
+		if hole.Load() { // a hole does not pass the end either
 			<-r.ctx.Done()
 		}
 	})
