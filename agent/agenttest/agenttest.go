@@ -52,6 +52,7 @@ type Agent struct {
 	member  *enroll.Member
 	session *tunnel.Session // the newest
 	dialled time.Time       // when it was begun
+	greeted *tunnel.Session // the newest that the hub has welcomed
 	held    chan struct{}   // closed when dialling may go on; nil when it may
 }
 
@@ -146,6 +147,7 @@ func (a *Agent) dial(ctx context.Context, streams map[tunnel.Kind]*tunnel.Listen
 func (a *Agent) welcomed(s *tunnel.Session, c tunnelv1.SyncClient) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.greeted = s
 	a.member.Attach(s, c)
 }
 
@@ -205,7 +207,14 @@ const pollEvery = time.Millisecond
 
 // Settle waits until everything that happened in the cluster before the call is told to the hub and acknowledged.
 func (a *Agent) Settle(ctx context.Context) error {
-	return a.await(ctx, func(s Stats) bool { return s.Connected && s.Synced && a.cluster.told(s.News) })
+	return a.await(ctx, func(s Stats) bool { return a.met() && s.Connected && s.Synced && a.cluster.told(s.News) })
+}
+
+// met tells whether the newest session lives and was welcomed: after a cut, the link still believes in the one before for a moment.
+func (a *Agent) met() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.session != nil && a.greeted == a.session && a.session.Err() == nil
 }
 
 // Absorbed waits until the agent has taken everything in that happened in the cluster before the call, told or not.

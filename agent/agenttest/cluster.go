@@ -206,16 +206,26 @@ func (c *cluster) pack(o *reduce.Object) topo.Manifest {
 }
 
 // Read implements uplink.Source.
-func (c *cluster) Read(_ context.Context, refs []topo.Ref) (found []topo.Manifest, failed []topo.Ref) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (c *cluster) Read(_ context.Context, refs []topo.Ref, give func(topo.Manifest) error) error {
 	for _, r := range refs {
-		if i, there := c.at[r.ID()]; there {
-			o := c.reduce(c.objects[i])
-			found = append(found, c.pack(&o))
+		if m, there := c.manifest(r.ID()); there {
+			if err := give(m); err != nil {
+				return err
+			}
 		}
 	}
-	return found, nil
+	return nil
+}
+
+func (c *cluster) manifest(id topo.ID) (topo.Manifest, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i, there := c.at[id]
+	if !there {
+		return topo.Manifest{}, false
+	}
+	o := c.reduce(c.objects[i])
+	return c.pack(&o), true
 }
 
 // Events implements uplink.Source: this cluster has none.
