@@ -27,6 +27,7 @@ type Config struct {
 	Keep   KeepConfig   `conf:"keep"`
 	Log    LogConfig    `conf:"log"`
 
+	Drain       time.Duration `conf:"drain" usage:"how long agents are given to move to another replica when the hub stops; 0 where there is no other"`
 	VerifyEvery time.Duration `conf:"verify-every" usage:"between recomputing a cluster's digests from its stored rows; 0 never does"`
 }
 

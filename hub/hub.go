@@ -200,7 +200,23 @@ func (h *Hub) BootstrapToken() string { return h.bootstrap }
 
 // Run serves until ctx ends or something fails for good, and returns when all of it has stopped. The database, which everything else
 // needs to the last, is closed after.
+//
+// When ctx ends and there is time to drain, agents are asked to move first, while everything still serves.
 func (h *Hub) Run(ctx context.Context) error {
+	serving, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	unwatch := context.AfterFunc(ctx, func() {
+		if h.cfg.Drain > 0 {
+			h.log.Info("draining", zap.Duration("within", h.cfg.Drain))
+			h.gateway.Drain(serving, h.cfg.Drain)
+		}
+		stop(context.Cause(ctx))
+	})
+	defer unwatch()
+	return h.run(serving)
+}
+
+func (h *Hub) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.live.Run(ctx) })
 	g.Go(func() error { return h.tokens.Run(ctx) })

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	"github.com/kubilitics/kubilitics/hub/internal/store"
@@ -32,6 +33,8 @@ const (
 	pingTimeout  = 3 * time.Second  // an answer within it keeps a session against a newcomer
 	conflictWait = 30 * time.Second // when a refused newcomer may ask again
 	callTimeout  = 10 * time.Second
+	maxDrains    = 64 // agents asked to move at a time
+	drainLook    = 100 * time.Millisecond
 )
 
 // Gateway is the registry of live tunnels. Its methods may be called by many at once.
@@ -235,6 +238,36 @@ func (g *Gateway) Resync(ctx context.Context, at store.Scope, reason string) err
 		_, err := c.Resync(ctx, &tunnelv1.ResyncRequest{Reason: reason})
 		return err
 	})
+}
+
+// Drain asks every agent to open its next session elsewhere at some moment within a span, and waits until they have gone or the span is over.
+func (g *Gateway) Drain(ctx context.Context, within time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	var calls errgroup.Group
+	calls.SetLimit(maxDrains)
+	for _, at := range g.Live() {
+		calls.Go(func() error {
+			err := g.control(ctx, at, func(ctx context.Context, c tunnelv1.ControlClient) error {
+				_, err := c.Drain(ctx, &tunnelv1.DrainRequest{WithinSeconds: int64(within / time.Second)})
+				return err
+			})
+			if err != nil {
+				g.log.Info("an agent could not be asked to move", zap.Stringer("cluster", at.Cluster), zap.Error(err))
+			}
+			return nil // the others are asked all the same
+		})
+	}
+	_ = calls.Wait()
+	tick := time.NewTicker(drainLook)
+	defer tick.Stop()
+	for len(g.Live()) > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // Run notes signs of life until ctx ends, and expires what a hub that died left as live.

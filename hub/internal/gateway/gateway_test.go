@@ -94,6 +94,13 @@ func (c *control) Resync(_ context.Context, r *tunnelv1.ResyncRequest) (*tunnelv
 	return &tunnelv1.ResyncReply{}, nil
 }
 
+func (c *control) Drain(ctx context.Context, _ *tunnelv1.DrainRequest) (*tunnelv1.DrainReply, error) {
+	if s, ok := tunnel.SessionOf(ctx); ok {
+		context.AfterFunc(ctx, func() { s.Close(nil) }) // once the reply is out
+	}
+	return &tunnelv1.DrainReply{}, nil
+}
+
 // agent dials, through a relay if one is given, and gives the hub's side of the session, as a call on it would show it.
 func (r *rig) agent(through string) (call context.Context, resyncs chan string) {
 	r.t.Helper()
@@ -207,6 +214,17 @@ func TestASilentHolderIsSuperseded(t *testing.T) {
 	if sessionOf(t, before).Err() == nil {
 		t.Error("the silent tunnel is still there")
 	}
+}
+
+func TestDrainAsksAndWaits(t *testing.T) {
+	r := newRig(t)
+	call, _ := r.agent(r.addr)
+	r.admit(call, "one")
+	r.gateway.Drain(t.Context(), time.Minute)
+	if err := sessionOf(t, call).Err(); err == nil {
+		t.Error("the drain is over, and the agent is still here")
+	}
+	r.gateway.Drain(t.Context(), time.Minute) // nobody is left: it returns at once
 }
 
 func TestCutEndsTheClustersTunnels(t *testing.T) {
