@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -109,6 +110,9 @@ func (t *Table) Captures(gk topo.GroupKind, version string) []Capture {
 	var all []Capture
 	for _, i := range slices.Concat(t.byKind[topo.GroupKind{}], t.byKind[gk]) {
 		v := &t.variants[i]
+		if gk == secretKind && !v.ofSecret() {
+			continue
+		}
 		if len(v.fields) > 0 && (len(v.row.Versions) == 0 || slices.Contains(v.row.Versions, version)) {
 			all = append(all, Capture{
 				Rule: uint16(i), At: v.at, Fields: v.fields,
@@ -128,6 +132,9 @@ func (t *Table) compile(row *Row) error {
 		v := variant{row: row, kinds: place.kinds, at: at, context: -1, link: linkers[form(row)]}
 		root := variant{row: row, kinds: place.kinds, context: -1}
 		if err := v.fill(&root); err != nil {
+			return err
+		}
+		if err := errors.Join(v.keepSecrets(), root.keepSecrets()); err != nil {
 			return err
 		}
 		if len(root.fields) > 0 {

@@ -72,17 +72,6 @@ type Requirement struct {
 // Selector is a conjunction of requirements. Without any it matches everything.
 type Selector []Requirement
 
-// Matches tells whether labels fulfil every requirement.
-func (s Selector) Matches(labels []Pair) bool {
-	for i := range s {
-		value, has := Value(labels, s[i].Key)
-		if !s[i].fulfilled(value, has) {
-			return false
-		}
-	}
-	return true
-}
-
 func (r *Requirement) fulfilled(value string, has bool) bool {
 	switch r.Op {
 	case In:
