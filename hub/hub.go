@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,6 +60,7 @@ type Hub struct {
 	tokens   *auth.Tokens
 	live     *live.Live
 	janitor  *janitor
+	draining atomic.Bool
 }
 
 // New opens a hub: its database, migrated to this program's schema, its CA and its listeners. Close or Run must follow.
@@ -156,6 +158,7 @@ func (h *Hub) wireAPI(authority *enroll.Authority, reg *prometheus.Registry) {
 		Tokens:         h.tokens,
 		Tunnels:        tunnelsOf{h.gateway},
 		Verifier:       h,
+		Ready:          h.ready,
 		Store:          h.store,
 		Query:          query.New(h.store),
 		Live:           h.live,
@@ -207,6 +210,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	defer stop(nil)
 	unwatch := context.AfterFunc(ctx, func() {
 		if h.cfg.Drain > 0 {
+			h.draining.Store(true)
 			h.log.Info("draining", zap.Duration("within", h.cfg.Drain))
 			h.gateway.Drain(serving, h.cfg.Drain)
 		}
@@ -214,6 +218,14 @@ func (h *Hub) Run(ctx context.Context) error {
 	})
 	defer unwatch()
 	return h.run(serving)
+}
+
+// ready sends new callers elsewhere while the hub drains.
+func (h *Hub) ready() error {
+	if h.draining.Load() {
+		return fault.New(fault.Unavailable, "this hub is about to stop")
+	}
+	return nil
 }
 
 func (h *Hub) run(ctx context.Context) error {

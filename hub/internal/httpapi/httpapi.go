@@ -92,6 +92,7 @@ type Config struct {
 	Query         *query.Querier
 	Live          *live.Live
 	Resolver      Resolver // nil: the Querier's
+	Ready         func() error // says why new callers should go elsewhere, beside what is asked here; nil: nothing does
 	Gatherer      prometheus.Gatherer
 	Registerer    prometheus.Registerer
 	Log           *zap.Logger

@@ -50,6 +50,11 @@ const readyTimeout = 3 * time.Second
 
 // ready tells whether requests can be served: the database answers, and changes are followed.
 func (a *API) ready(ctx context.Context) (any, error) {
+	if a.cfg.Ready != nil {
+		if err := a.cfg.Ready(); err != nil {
+			return nil, err
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	if err := a.cfg.Store.Ping(ctx); err != nil {
