@@ -91,7 +91,7 @@ type Config struct {
 	Store         Store
 	Query         *query.Querier
 	Live          *live.Live
-	Resolver      Resolver // nil: the Querier's
+	Resolver      Resolver     // nil: the Querier's
 	Ready         func() error // says why new callers should go elsewhere, beside what is asked here; nil: nothing does
 	Gatherer      prometheus.Gatherer
 	Registerer    prometheus.Registerer
