@@ -54,6 +54,14 @@ func FuzzEngine(f *testing.F) {
 		if diff := topotest.Compare(read, m.graph); diff != "" {
 			t.Fatalf("the engine's rows against the diffs' graph:\n%s", diff)
 		}
+		for ref := range m.oracle.Objects {
+			if err := m.graph.Apply(m.engine.Apply(topo.Change{Ref: ref})); err != nil {
+				t.Fatalf("delete %s: %v", ref, err)
+			}
+		}
+		if left := m.engine.Leftovers(); left != "" || len(m.graph.Nodes)+len(m.graph.Edges) > 0 {
+			t.Fatalf("everything is deleted, and there are left:%s; %v", left, m.graph.Lines())
+		}
 	})
 }
 
