@@ -201,29 +201,43 @@ func (p Program) file(set *pflag.FlagSet) (string, error) {
 	return "", nil
 }
 
-func unknown(where, key string, known []string) error {
-	near := slices.MinFunc(known, func(a, b string) int { return distance(key, a) - distance(key, b) })
-	return fault.New(fault.BadRequest, "%s has the key %q, which doesn't exist; the nearest one is %q", where, key, near).WithField(key, "unknown; did you mean %q?", near)
+// FlagFault words what is wrong with flags, as cobra's SetFlagErrorFunc wants it; of one that doesn't exist it names the nearest that does.
+func FlagFault(set *pflag.FlagSet, err error) error {
+	var missing *pflag.NotExistError
+	if !errors.As(err, &missing) {
+		return fault.Wrap(err, fault.BadRequest, "wrong flags")
+	}
+	var known []string
+	set.VisitAll(func(f *pflag.Flag) { known = append(known, "--"+f.Name) })
+	return unknown("the command line", "--"+missing.GetSpecifiedName(), known)
 }
 
-// distance is the number of letters to change, add or drop between two words (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+func unknown(where, key string, known []string) error {
+	f := fault.New(fault.BadRequest, "%s has the key %q, which doesn't exist", where, key)
+	if near := fault.Nearest(key, known); near != "" {
+		f.Message += fmt.Sprintf("; the nearest one is %q", near)
+		return f.WithField(key, "unknown; did you mean %q?", near)
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
+	return f.WithField(key, "unknown")
+}
+
+// FlagError words what pflag says of wrong flags; of one that doesn't exist it names the nearest that does.
+func FlagError(set *pflag.FlagSet, err error) error {
+	var missing *pflag.NotExistError
+	if !errors.As(err, &missing) {
+		return fault.Wrap(err, fault.BadRequest, "wrong flags")
 	}
-	return row[len(b)]
+	var known []string
+	set.VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+	return unknown("the command line", "--"+missing.GetSpecifiedName(), dashed(known))
+}
+
+func dashed(names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = "--" + n
+	}
+	return out
 }
 
 // Line is a key with its effective value; secrets are masked.

@@ -44,7 +44,7 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fault.Wrap(err, fault.BadRequest, "wrong flags") })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return conf.FlagFault(c.Flags(), err) })
 	show := &cobra.Command{Use: "config", Short: "Show the configuration"}
 	show.AddCommand(configured(&cobra.Command{Use: "print", Short: "Print the effective values, secrets masked"}, printConfig))
 	root.AddCommand(configured(&cobra.Command{

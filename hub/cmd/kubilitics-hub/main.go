@@ -46,7 +46,7 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fault.Wrap(err, fault.BadRequest, "wrong flags") })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return conf.FlagFault(c.Flags(), err) })
 	root.AddCommand(serve(), migrate(), config(), version())
 	return root
 }

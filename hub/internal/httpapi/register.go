@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -151,43 +152,9 @@ func checkParameters(r *http.Request, known map[string]bool) error {
 }
 
 func unknownName(what, name string, known map[string]bool) string {
-	best, distance := "", 1+len(name)/2
-	for k := range known {
-		if d := unlikeness(strings.ToLower(name), strings.ToLower(k)); d < distance || (d == distance && k < best) {
-			best, distance = k, d
-		}
-	}
+	best := fault.Nearest(name, slices.Collect(maps.Keys(known)))
 	if best == "" {
 		return fmt.Sprintf("is no %s here", what)
 	}
 	return fmt.Sprintf("is no %s here; the nearest is %q", what, best)
-}
-
-func unlikeness(given, known string) int {
-	if given != "" && strings.Contains(known, given) { // "selector" for "labelSelector"
-		return 1
-	}
-	return editDistance(given, known)
-}
-
-// editDistance counts the letters to insert, delete or replace.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			above := row[j+1]
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			row[j+1] = min(cost, above+1, row[j]+1)
-			diagonal = above
-		}
-	}
-	return row[len(b)]
 }
