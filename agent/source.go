@@ -63,20 +63,14 @@ func (w watched) kind(n *uplink.News, k watch.KindStatus) {
 	})
 }
 
-// Read gets texts of objects again. When it fails, all that was not found by then is given as failed, after a pause.
-func (w watched) Read(ctx context.Context, refs []topo.Ref) (found []topo.Manifest, failed []topo.Ref) {
-	had := map[topo.Ref]bool{}
-	err := w.ReadMany(ctx, refs, func(m topo.Manifest) error {
-		found = append(found, m)
-		had[m.Ref] = true
-		return nil
-	})
-	if err == nil {
-		return found, nil
+// Read gets texts of objects again. It fails after a pause.
+func (w watched) Read(ctx context.Context, refs []topo.Ref, give func(topo.Manifest) error) error {
+	err := w.ReadMany(ctx, refs, give)
+	if err != nil && ctx.Err() == nil {
+		w.log.Warn("objects can't be read again now", zap.Error(err))
+		pause(ctx)
 	}
-	w.log.Warn("objects can't be read again now", zap.Error(err))
-	pause(ctx)
-	return found, slices.DeleteFunc(slices.Clone(refs), func(r topo.Ref) bool { return had[r] })
+	return err
 }
 
 // Events lists events again, oldest first.

@@ -15,7 +15,7 @@ func (b *bodies) put(id topo.ID, body []byte) {
 	}
 }
 
-// force takes a body in beyond the bound: one that was asked for, of which there are never more than maxReads.
+// force takes a body in beyond the bound: one that was asked for when there was room, of which there are never more than a portion.
 func (b *bodies) force(id topo.ID, body []byte) {
 	b.drop(id)
 	b.of[id] = body
@@ -25,13 +25,4 @@ func (b *bodies) force(id topo.ID, body []byte) {
 func (b *bodies) drop(id topo.ID) {
 	b.size -= len(b.of[id])
 	delete(b.of, id)
-}
-
-// take gives a body away.
-func (b *bodies) take(id topo.ID) ([]byte, bool) {
-	body, ok := b.of[id]
-	if ok {
-		b.drop(id)
-	}
-	return body, ok
 }

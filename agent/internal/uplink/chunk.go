@@ -98,35 +98,44 @@ func (l *Ledger) fillEdges(c *chunk, m *marks) {
 	}
 }
 
-// fillManifests sends the texts at hand and asks for the others.
+// fillManifests sends the texts at hand first, for they hold memory, and asks for the others.
 func (l *Ledger) fillManifests(c *chunk, m *marks) {
-	for id := range m.manifests {
+	for id, body := range l.bodies.of {
 		if c.full() {
 			return
 		}
-		hash, there := l.texts[id]
-		if !there || !l.manifests {
-			delete(m.manifests, id)
-			c.goneManifest(id)
-			continue
-		}
-		n, present := l.graph.Node(id)
-		if !present {
-			delete(m.manifests, id)
-			continue
-		}
-		if body, ok := l.bodies.take(id); ok {
-			delete(m.manifests, id)
-			c.manifest(topo.Manifest{Ref: n.Ref, Hash: hash, Body: body})
-			continue
-		}
-		if len(l.reading) >= maxReads {
-			return
+		l.bodies.drop(id)
+		if _, due := m.manifests[id]; !due {
+			continue // a comparison has found that the hub has it
 		}
 		delete(m.manifests, id)
+		if n, present := l.graph.Node(id); present {
+			c.manifest(topo.Manifest{Ref: n.Ref, Hash: l.texts[id], Body: body})
+		}
+	}
+	for id := range m.manifests {
+		if c.full() || !l.fillAbsent(c, m, id) {
+			return
+		}
+	}
+}
+
+// fillAbsent deals with a text that isn't at hand; false when too many are being read already.
+func (l *Ledger) fillAbsent(c *chunk, m *marks, id topo.ID) bool {
+	_, there := l.texts[id]
+	n, present := l.graph.Node(id)
+	switch {
+	case !there || !l.manifests:
+		c.goneManifest(id)
+	case !present:
+	case len(l.reading) >= maxReads:
+		return false
+	default:
 		l.reading[id] = struct{}{}
 		l.wanted = append(l.wanted, n.Ref)
 	}
+	delete(m.manifests, id)
+	return true
 }
 
 func (l *Ledger) fillEvents(c *chunk) {

@@ -40,7 +40,7 @@ const (
 	maxBodies = 8 << 20 // bytes of manifests not yet sent
 	maxEvents = 4096    // newest events not yet sent
 	maxAhead  = 4       // deltas sent ahead of the acknowledgement, but for loads: so that what comes meanwhile is coalesced
-	maxReads  = 256     // manifests being read again at a time
+	maxReads  = 16384   // manifests being read again at a time: where these are many, their kinds are listed, which costs all that there are
 )
 
 // phase is where a session stands.
@@ -248,27 +248,33 @@ func (l *Ledger) Wanted() []topo.Ref {
 	return refs
 }
 
-// Provide takes what came of reading: the texts found, and those that could not be had, which are asked for again. What was asked for and is
-// in neither is gone, and the watch will say so.
-func (l *Ledger) Provide(asked []topo.Ref, found []topo.Manifest, failed []topo.Ref) {
+// Room tells whether more texts that were read again can be taken. When there is none, some are about to be sent.
+func (l *Ledger) Room() bool { return l.phase != steady || l.bodies.size < maxBodies }
+
+// Provide takes texts that were read again.
+func (l *Ledger) Provide(found []topo.Manifest) {
 	for _, m := range found {
 		id := m.Ref.ID()
 		if _, asked := l.reading[id]; !asked {
 			continue
 		}
+		delete(l.reading, id)
 		if _, there := l.texts[id]; there {
 			l.texts[id] = m.Hash
 			l.bodies.force(id, m.Body)
 			l.marks.manifest(id)
 		}
 	}
-	for _, r := range failed {
-		if _, asked := l.reading[r.ID()]; asked {
-			l.marks.manifest(r.ID())
-		}
-	}
+}
+
+// Provided ends a reading. What was asked for and not provided is asked for again if the reading failed; else it is gone, and the watch will say so.
+func (l *Ledger) Provided(asked []topo.Ref, failed bool) {
 	for _, r := range asked {
-		delete(l.reading, r.ID())
+		id := r.ID()
+		if _, waits := l.reading[id]; waits && failed {
+			l.marks.manifest(id)
+		}
+		delete(l.reading, id)
 	}
 }
 

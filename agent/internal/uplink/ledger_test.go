@@ -68,7 +68,8 @@ func (p *pair) read() bool {
 			found = append(found, manifest(r, text))
 		}
 	}
-	p.ledger.Provide(refs, found, nil)
+	p.ledger.Provide(found)
+	p.ledger.Provided(refs, false)
 	return len(refs) > 0
 }
 

@@ -22,9 +22,10 @@ import (
 type Source interface {
 	// Next waits for news.
 	Next(ctx context.Context) (News, error)
-	// Read gets texts of objects again: those found, and those that could not be had this time. An object that is gone is in neither. It takes
-	// its time before it gives up, so that failures don't come back at once.
-	Read(ctx context.Context, refs []topo.Ref) (found []topo.Manifest, failed []topo.Ref)
+	// Read gets texts of objects again and gives each as it comes, in any order, for so long as give, which may block, returns no error. Objects that
+	// are gone are passed over. An error means that those not given by then could not be had; it takes its time before it says so, so that failures
+	// don't come back at once.
+	Read(ctx context.Context, refs []topo.Ref, give func(topo.Manifest) error) error
 	// Events lists events again that happened at or after a Unix second, oldest first. It, too, takes its time before it gives up.
 	Events(ctx context.Context, since int64) ([]topo.Event, error)
 }
@@ -79,22 +80,27 @@ type event struct {
 	err     error
 }
 
-// request is what must be read again: texts of objects, and, with a time, events.
+// request is what must be read again: texts of objects for a conversation, and, with a time, events.
 type request struct {
+	from  *conversation
 	refs  []topo.Ref
 	since int64
 }
 
 func (r *request) empty() bool { return len(r.refs) == 0 && r.since == 0 }
 
-// texts is what came of a request.
+// texts is a part of what came of a request, the last one if it names what was asked for.
 type texts struct {
-	asked  []topo.Ref
+	from   *conversation
 	found  []topo.Manifest
-	failed []topo.Ref
+	asked  []topo.Ref
+	failed bool // those asked for and never found may still be there
 	events []topo.Event
 	missed int64
 }
+
+// portion is how many bytes of texts that are read again are passed on at once.
+const portion = 256 << 10
 
 // NewLink makes a link; nothing happens before Run.
 func NewLink(cfg Config) *Link {
@@ -157,31 +163,55 @@ func (l *Link) read(ctx context.Context) {
 	for {
 		select {
 		case r := <-l.reads:
-			select {
-			case l.texts <- l.answer(ctx, r):
-			case <-ctx.Done():
-				return
+			t := texts{from: r.from, asked: r.refs}
+			if len(r.refs) > 0 {
+				t.found, t.failed = l.reread(ctx, &r)
 			}
+			l.relist(ctx, &r, &t)
+			_ = l.hand(ctx, t) // else all ends
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (l *Link) answer(ctx context.Context, r request) texts {
-	t := texts{asked: r.refs}
-	if len(r.refs) > 0 {
-		t.found, t.failed = l.cfg.Source.Read(ctx, r.refs)
-	}
+// reread passes texts on in portions and gives the last of them. The loop takes no more than it has room for, and so the reading waits for the
+// hub. It is for one conversation: what another one lacks it will ask for itself.
+func (l *Link) reread(ctx context.Context, r *request) (rest []topo.Manifest, failed bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.from.session.Context(), cancel)()
+	size := 0
+	err := l.cfg.Source.Read(ctx, r.refs, func(m topo.Manifest) error {
+		rest, size = append(rest, m), size+len(m.Body)
+		if size < portion {
+			return nil
+		}
+		part := texts{from: r.from, found: rest}
+		rest, size = nil, 0
+		return l.hand(ctx, part)
+	})
+	return rest, err != nil
+}
+
+func (l *Link) relist(ctx context.Context, r *request, t *texts) {
 	if r.since == 0 {
-		return t
+		return
 	}
 	var err error
 	if t.events, err = l.cfg.Source.Events(ctx, r.since); err != nil {
 		l.cfg.Log.Warn("events were missed and can't be listed now; the next session tries again", zap.Error(err))
 		t.missed = r.since
 	}
-	return t
+}
+
+func (l *Link) hand(ctx context.Context, t texts) error {
+	select {
+	case l.texts <- t:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // loop is the one goroutine that touches the ledger.
@@ -191,33 +221,50 @@ func (l *Link) loop(ctx context.Context, news <-chan News) error {
 	var want request
 	for {
 		now = l.say(now)
-		want.refs = append(want.refs, ledger.Wanted()...)
-		if since, some := ledger.Missed(); some {
-			want.since = since
-		}
+		l.wish(&want, now)
 		l.note(now)
-		var reads chan<- request
-		if !want.empty() {
-			reads = l.reads
+		reads, texts := l.reads, l.texts
+		if want.empty() {
+			reads = nil
+		}
+		if !ledger.Room() {
+			texts = nil
 		}
 		select {
 		case n := <-news:
 			ledger.Absorb(n)
-			l.news++
 		case e := <-l.events:
 			now = l.hear(now, e)
 		case reads <- want:
 			want = request{}
-		case t := <-l.texts:
-			ledger.Provide(t.asked, t.found, t.failed)
-			ledger.Relisted(t.events)
-			ledger.Absorb(News{EventsMissed: t.missed})
+		case t := <-texts:
+			l.provide(now, &t)
 		case <-l.compare:
 			ledger.Compare()
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+// wish adds what the ledger wants to what is going to be asked for. What an earlier conversation wanted, nobody waits for.
+func (l *Link) wish(want *request, now *conversation) {
+	if want.from != now {
+		want.from, want.refs = now, nil
+	}
+	want.refs = append(want.refs, l.cfg.Ledger.Wanted()...)
+	if since, some := l.cfg.Ledger.Missed(); some {
+		want.since = since
+	}
+}
+
+func (l *Link) provide(now *conversation, t *texts) {
+	if t.from == now {
+		l.cfg.Ledger.Provide(t.found)
+		l.cfg.Ledger.Provided(t.asked, t.failed)
+	}
+	l.cfg.Ledger.Relisted(t.events)
+	l.cfg.Ledger.Absorb(News{EventsMissed: t.missed})
 }
 
 // say sends whatever may be sent now.

@@ -221,14 +221,11 @@ func (s *Source) settleOne() {
 	}
 }
 
-func (s *Source) kindOf(gk topo.GroupKind) (Kind, bool) {
+func (s *Source) watcherOf(gk topo.GroupKind) (w *watcher, watched bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w, watched := s.watchers[gk]
-	if !watched || w.excluded() {
-		return Kind{}, false
-	}
-	return w.kind, true
+	w, watched = s.watchers[gk]
+	return w, watched && !w.excluded()
 }
 
 // namespaces are those in which a kind is watched; the empty one is all of them.

@@ -32,6 +32,17 @@ func newWatcher(s *Source, kind Kind) *watcher {
 
 func (w *watcher) excluded() bool { return len(w.lanes) == 0 }
 
+// objects is how many are known.
+func (w *watcher) objects() int {
+	n := 0
+	for _, l := range w.lanes {
+		l.mu.Lock()
+		n += len(l.known.seen)
+		l.mu.Unlock()
+	}
+	return n
+}
+
 // inherit takes over what a stopped watcher of the same kind knew.
 func (w *watcher) inherit(old *watcher) {
 	for i := range min(len(w.lanes), len(old.lanes)) {
