@@ -38,7 +38,7 @@ func main() {
 	flag.IntVar(&o.objects, "objects", 100_000, "resources of the first sync; edges are twice as many")
 	flag.IntVar(&o.rounds, "rounds", 5, "first syncs measured")
 	flag.IntVar(&o.batches, "batches", 300, "diffs measured, of 100 changes each")
-	flag.IntVar(&o.chunk, "chunk", 10_000, "rows handed to the store at once in a first sync")
+	flag.IntVar(&o.chunk, "chunk", 8192, "rows handed to the store at once in a first sync")
 	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile to this file")
 	flag.BoolVar(&o.unsettled, "unsettled", false, "measure diffs without the planner's statistics, as right after a first load")
 	flag.StringVar(&o.only, "only", "", "snapshot or delta")

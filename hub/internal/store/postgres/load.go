@@ -218,7 +218,7 @@ func copyRows(ctx context.Context, tx pgx.Tx, at store.Scope, k *relational.Keye
 	}{
 		{"refs", refColumns, refSource(at, k.Nodes)},
 		{"resources", resourceColumns, nodeSource(at, k.Nodes)},
-		{"labels", labelsColumns, labelSource(at, k.Nodes)},
+		{"labels", labelsColumns, labelSource(at, k.Labels())},
 		{"edges", edgesColumns, edgeSource(at, k.Edges)},
 		{"manifests", manifestsColumns, manifestSource(at, k.Manifests)},
 	} {
@@ -254,17 +254,9 @@ func nodeSource(at store.Scope, rows []relational.NodeRow) pgx.CopyFromSource {
 	})
 }
 
-func labelSource(at store.Scope, nodes []relational.NodeRow) pgx.CopyFromSource {
-	i, j := 0, -1
-	return pgx.CopyFromFunc(func() ([]any, error) {
-		for j++; i < len(nodes) && j >= len(nodes[i].Node.Labels); {
-			i, j = i+1, 0
-		}
-		if i >= len(nodes) {
-			return nil, nil
-		}
-		l := &nodes[i].Node.Labels[j]
-		return []any{int64(at.Tenant), l.Key, l.Value, int64(at.Cluster), [16]byte(nodes[i].ID), int64(0)}, nil
+func labelSource(at store.Scope, rows []relational.LabelRow) pgx.CopyFromSource {
+	return pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
+		return []any{int64(at.Tenant), rows[i].Key, rows[i].Value, int64(at.Cluster), [16]byte(rows[i].ID), int64(0)}, nil
 	})
 }
 

@@ -174,6 +174,18 @@ func (k *Keyed) EdgeIDs() []topo.EdgeID {
 	return ids
 }
 
+// Labels gives the labels of the nodes, in the order of their table.
+func (k *Keyed) Labels() []LabelRow {
+	var rows []LabelRow
+	for i := range k.Nodes {
+		for _, l := range k.Nodes[i].Node.Labels {
+			rows = append(rows, LabelRow{ID: k.Nodes[i].ID, Pair: l})
+		}
+	}
+	slices.SortFunc(rows, LabelRow.Compare)
+	return rows
+}
+
 // EventUIDs gives the keys of the events.
 func (k *Keyed) EventUIDs() []string {
 	uids := make([]string, len(k.Events))

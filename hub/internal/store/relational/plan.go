@@ -1,7 +1,9 @@
 package relational
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
@@ -68,6 +70,11 @@ type RefRow struct {
 type LabelRow struct {
 	ID topo.ID
 	topo.Pair
+}
+
+// Compare orders by key, value and resource, as the table does.
+func (l LabelRow) Compare(o LabelRow) int {
+	return cmp.Or(strings.Compare(l.Key, o.Key), strings.Compare(l.Value, o.Value), l.ID.Compare(o.ID))
 }
 
 // SumRow is the new sum of a bucket.

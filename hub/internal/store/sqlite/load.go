@@ -92,7 +92,7 @@ func (l *load) add(ctx context.Context, k *relational.Keyed, bad []store.Quarant
 			return err
 		}
 		b := &batch{ctx: ctx, w: w, tenant: int64(l.at.Tenant), cluster: int64(l.at.Cluster)}
-		b.loadNodes(k.Nodes)
+		b.loadNodes(k)
 		b.addEdges(k.Edges)
 		b.addManifests(k.Manifests)
 		b.events(k.Events)
@@ -106,19 +106,14 @@ func (l *load) add(ctx context.Context, k *relational.Keyed, bad []store.Quarant
 	})
 }
 
-// loadNodes writes table by table, so that each works on pages it has at hand.
-func (b *batch) loadNodes(rows []relational.NodeRow) {
-	for i := range rows {
-		r := &rows[i]
+// loadNodes writes table by table in the order of their keys, so that each works on pages it has at hand.
+func (b *batch) loadNodes(k *relational.Keyed) {
+	for i := range k.Nodes {
+		r := &k.Nodes[i]
 		b.run(insertRef, b.tenant, b.cluster, r.ID[:], r.Node.Ref.Group, r.Node.Ref.Kind, r.Node.Ref.Namespace, r.Node.Ref.Name)
 	}
-	b.addNodes(rows)
-	for i := range rows {
-		r := &rows[i]
-		for j := range r.Node.Labels {
-			b.run(insertLabel, b.tenant, r.Node.Labels[j].Key, r.Node.Labels[j].Value, b.cluster, r.ID[:], b.pos)
-		}
-	}
+	b.addNodes(k.Nodes)
+	b.addLabels(k.Labels())
 }
 
 // Commit implements store.Load.
