@@ -14,14 +14,24 @@ import (
 func openStore(ctx context.Context, cfg Config, log *zap.Logger) (store.Store, error) {
 	if cfg.isPostgres() {
 		log.Info("the database is Postgres")
-		return postgres.Open(ctx, postgres.Config{DSN: cfg.Database, Migrate: true})
+		s, err := postgres.Open(ctx, postgres.Config{DSN: cfg.Database, Migrate: true})
+		return opened(s, err)
 	}
 	file, err := cfg.sqliteFile()
 	if err != nil {
 		return nil, err
 	}
 	log.Info("the database is SQLite", zap.String("file", file))
-	return sqlite.Open(ctx, sqlite.Config{Path: file, Migrate: true})
+	s, err := sqlite.Open(ctx, sqlite.Config{Path: file, Migrate: true})
+	return opened(s, err)
+}
+
+// opened gives no store when there is none: a nil body in the interface would be one that is not nil.
+func opened[S store.Store](s S, err error) (store.Store, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Migrate brings the database to this program's schema and lets it go: for those who do it apart from starting the hub.
