@@ -88,7 +88,7 @@ func TestTextIsTheSameHoweverItIsWritten(t *testing.T) {
 }
 
 func TestSecretsKeepTheirKeysOnly(t *testing.T) {
-	p := compile(t, topo.GroupKind{Kind: "Secret"}, Group{Path: "data", Fields: []string{"password"}}, Group{Path: "", Fields: []string{"data", "type"}, Raw: false})
+	p := compile(t, topo.GroupKind{Kind: "Secret"}, Group{Path: "data", Fields: []string{"password"}}, Group{Path: "metadata.annotations", Fields: []string{"last", "list"}}, Group{Path: "", Fields: []string{"data", "type"}, Raw: false})
 	raw := `{"kind":"Secret","metadata":{"name":"db","annotations":{"last":"{\"data\":{\"password\":\"aHVzaA==\"}}","list":"[\"aHVzaA==\"]","note":"kept"}},` +
 		`"type":"Opaque","data":{"password":"aHVzaA=="},"stringData":{"plain":"hush"}}`
 	o, err := p.Read([]byte(raw), true)

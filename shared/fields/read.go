@@ -245,12 +245,27 @@ func (w *walker) entry(s *step, d *drop, name []byte) (dropped bool, err error) 
 		w.out = out
 		return true, err
 	case d != nil && d.unfit != nil:
-		mark, key := len(out), string(name) // the name lies in the decoder's buffer
-		err = w.value(next, nil)
-		return w.out != nil && err == nil && d.unfit(key, w.out[mark:]), err
+		return w.fitting(next, d, string(name)) // the name lies in the decoder's buffer
 	default:
 		return false, w.value(next, without)
 	}
+}
+
+// fitting walks the value of an entry unless it is unfit: then neither text nor fields have it.
+func (w *walker) fitting(next *step, d *drop, name string) (dropped bool, err error) {
+	raw, err := w.dec.ReadValue()
+	if err != nil || d.unfit(name, raw) {
+		return true, err
+	}
+	if next == nil {
+		w.write(raw)
+		return false, nil
+	}
+	outer := w.dec
+	w.dec = jsontext.NewDecoder(strings.NewReader(string(raw)), options...)
+	err = w.value(next, nil)
+	w.dec = outer
+	return false, err
 }
 
 // elements walks a list.
