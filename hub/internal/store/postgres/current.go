@@ -23,7 +23,8 @@ const (
 
 	selectManifestsNow = `SELECT id, hash FROM manifests WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)`
 	selectEventsNow    = relational.SelectEvents + ` WHERE v.tenant_id = $1 AND v.cluster_id = $2 AND v.uid = ANY($3)`
-	selectSumsNow      = `SELECT bucket, sum FROM digests WHERE tenant_id = $1 AND cluster_id = $2 AND tbl = $3 AND bucket = ANY($4)`
+	selectSumsNow      = `SELECT u.tbl, u.bucket, d.sum FROM unnest($3::smallint[], $4::smallint[]) u(tbl, bucket) CROSS JOIN LATERAL (SELECT d.sum FROM digests d
+		WHERE d.tenant_id = $1 AND d.cluster_id = $2 AND d.tbl = u.tbl AND d.bucket = u.bucket LIMIT 1) d`
 )
 
 // reads collects queries, and where their answers go, to be sent in one go.
@@ -157,20 +158,19 @@ func (r *reads) rest(at store.Scope, k *relational.Keyed, now *relational.Now) {
 }
 
 func (r *reads) sums(at store.Scope, k *relational.Keyed, now *relational.Now) {
-	var numbers [len(topo.Tables)][]int16
-	for _, b := range k.Buckets() {
-		numbers[b.Table] = append(numbers[b.Table], int16(b.Number))
+	buckets := k.Buckets()
+	if len(buckets) == 0 {
+		return
 	}
-	for _, table := range topo.Tables {
-		if len(numbers[table]) == 0 {
-			continue
-		}
-		r.query(func(rows relational.Rows) error {
-			var number int16
-			var sum topo.ID
-			err := rows.Scan(&number, &sum)
-			now.Sums[relational.Bucket{Table: table, Number: int(number)}] = topo.SumFromBytes(sum)
-			return err
-		}, selectSumsNow, int64(at.Tenant), int64(at.Cluster), int16(table), numbers[table])
+	tables, numbers := make([]int16, len(buckets)), make([]int16, len(buckets))
+	for i, b := range buckets {
+		tables[i], numbers[i] = int16(b.Table), int16(b.Number)
 	}
+	r.query(func(rows relational.Rows) error {
+		var table, number int16
+		var sum topo.ID
+		err := rows.Scan(&table, &number, &sum)
+		now.Sums[relational.Bucket{Table: topo.Table(table), Number: int(number)}] = topo.SumFromBytes(sum)
+		return err
+	}, selectSumsNow, int64(at.Tenant), int64(at.Cluster), tables, numbers)
 }

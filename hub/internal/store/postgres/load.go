@@ -186,7 +186,7 @@ func (s *Store) learn(ctx context.Context, loaded int) error {
 		return translate(err)
 	}
 	_, err = s.pool.Exec(ctx, `ANALYZE refs (tenant_id, cluster_id, id), resources (tenant_id, cluster_id, id), labels (tenant_id, cluster_id, id),
-		edges (tenant_id, cluster_id, source, id, target), digests (tenant_id, cluster_id, tbl)`)
+		edges (tenant_id, cluster_id, source, id, target)`)
 	return translate(err)
 }
 

@@ -1,0 +1,119 @@
+package postgres
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
+	"github.com/kubilitics/kubilitics/hub/internal/store/storetest"
+	"github.com/kubilitics/kubilitics/shared/topo"
+)
+
+// explained has the database say how it would answer each query before it does.
+type explained struct {
+	*Store
+	tell func(sql, plan string)
+}
+
+func (e explained) Snapshot(ctx context.Context, fn func(context.Context, relational.Conn) error) error {
+	return e.Store.Snapshot(ctx, func(ctx context.Context, c relational.Conn) error { return fn(ctx, explainedConn{c, e.tell}) })
+}
+
+type explainedConn struct {
+	relational.Conn
+	tell func(sql, plan string)
+}
+
+func (c explainedConn) Query(ctx context.Context, sql string, args ...any) (relational.Rows, error) {
+	rows, err := c.Conn.Query(ctx, "EXPLAIN "+sql, append([]any(nil), args...)...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var plan strings.Builder
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			return nil, err
+		}
+		plan.WriteString(line + "\n")
+	}
+	rows.Close()
+	c.tell(sql, plan.String())
+	return c.Conn.Query(ctx, sql, args...)
+}
+
+func TestHotQueriesGoByIndexes(t *testing.T) {
+	t.Parallel()
+	dsn := database(t)
+	s := openTest(t, dsn)
+	f := storetest.Fill(t, s, 4, 8000)
+	if err := exec(t.Context(), dsn, "ANALYZE"); err != nil {
+		t.Fatal(err)
+	}
+	name := ""
+	base := relational.NewBase(explained{s, func(sql, plan string) {
+		for _, table := range []string{"resources", "labels", "edges", "events", "refs"} {
+			if strings.Contains(plan, "Seq Scan on "+table) || strings.Contains(plan, "Sort Key: r.api_group") && !strings.Contains(name, "rare") {
+				t.Errorf("%s:\n%s\n%s", name, sql, plan)
+				return
+			}
+		}
+	}}, dialect)
+	storetest.HotQueries(t.Context(), t, base, f, func(n string) { name = n })
+}
+
+// TestApplyReadsWhatItTouches: no statement of Apply goes through a cluster, not even while the planner knows nothing.
+func TestApplyReadsWhatItTouches(t *testing.T) {
+	t.Parallel()
+	dsn := database(t)
+	s := openTest(t, dsn)
+	f := storetest.Fill(t, s, 1, 8000)
+	before := touched(t, s)
+	for seq := range int64(20) {
+		var d store.Delta
+		for i := range 50 {
+			n := storetest.Pod(i * 100)
+			n.Created = seq
+			n.Labels = append(n.Labels[:2:2], topo.Pair{Key: "tier", Value: string(rune('a' + seq))})
+			d.Nodes = append(d.Nodes, n)
+			e := topo.Edge{Source: n.Ref, Target: storetest.Pod(1).Ref, Rule: "r", Type: topo.Owns}
+			if seq%2 == 0 {
+				d.Edges = append(d.Edges, e)
+			} else {
+				d.GoneEdges = append(d.GoneEdges, e.Key())
+			}
+		}
+		a, err := s.Apply(t.Context(), store.Batch{Scope: f.At, Epoch: 1, Seq: seq + 2, Delta: d})
+		if err != nil || a.Changed != 100 {
+			t.Fatal(a.Changed, err)
+		}
+	}
+	// 100 rows, each met by some statements; one that walks the cluster once a batch would be at 8,000.
+	if each := (touched(t, s) - before) / 20; each > 3000 {
+		t.Errorf("a batch of 100 changes read %d rows and index entries", each)
+	}
+}
+
+// touched is how many rows and index entries have been read so far. Backends tell their numbers when they end, or a second after; so it asks
+// until nothing has come for longer than that.
+func touched(t *testing.T, s *Store) (n int64) {
+	t.Helper()
+	s.writers.Reset()
+	s.pool.Reset()
+	calm := time.Now()
+	for tick := time.Tick(100 * time.Millisecond); time.Since(calm) < 1500*time.Millisecond; <-tick {
+		var now int64
+		if err := s.pool.QueryRow(t.Context(), `SELECT sum(seq_tup_read) + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes)
+			FROM pg_stat_user_tables WHERE relname IN ('refs', 'resources', 'labels', 'edges', 'digests')`).Scan(&now); err != nil {
+			t.Fatal(err)
+		}
+		if now != n {
+			n, calm = now, time.Now()
+		}
+	}
+	return n
+}

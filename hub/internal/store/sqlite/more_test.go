@@ -1,0 +1,123 @@
+package sqlite
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/golang-migrate/migrate/v4"
+	migratesqlite "github.com/golang-migrate/migrate/v4/database/sqlite"
+	"github.com/golang-migrate/migrate/v4/source/iofs"
+
+	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
+	"github.com/kubilitics/kubilitics/hub/internal/store/storetest"
+	"github.com/kubilitics/kubilitics/migrations"
+	"github.com/kubilitics/kubilitics/shared/fault"
+)
+
+// TestEachMigrationGoesUpAndDown: one step at a time, each way twice, so that down leaves nothing in up's way.
+func TestEachMigrationGoesUpAndDown(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	driver, err := migratesqlite.WithInstance(raw(t, path), &migratesqlite.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := iofs.New(migrations.FS, "sqlite")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := migrate.NewWithInstance("embedded", files, "sqlite", driver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for _, step := range []int{1, 1, 1, -1, 1, -1, -1, 1, 1, -1, -1, -1} {
+			if err := m.Steps(step); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	openTest(t, path)
+}
+
+func TestNewerAndHalfDoneSchemasAreRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	openTest(t, path)
+	db := raw(t, path)
+	for sql, want := range map[string]string{
+		"UPDATE schema_migrations SET version = 4711":            "version 4711, and this hub knows versions up to",
+		"UPDATE schema_migrations SET version = 3, dirty = true": "cut off",
+		"UPDATE schema_migrations SET version = 2":               "needs version",
+	} {
+		if _, err := db.Exec(sql); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Open(t.Context(), Config{Path: path, Migrate: want != "needs version"})
+		if !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), want) {
+			t.Errorf("after %s: %v", sql, err)
+		}
+		if _, err := db.Exec("UPDATE schema_migrations SET version = 3, dirty = false"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestOpenSaysWhatIsWrong(t *testing.T) {
+	if _, err := Open(t.Context(), Config{}); !fault.Is(err, fault.BadRequest) {
+		t.Error(err)
+	}
+	if _, err := Open(t.Context(), Config{Path: t.TempDir() + "/none/x.db", Migrate: true}); !fault.Is(err, fault.Unavailable) {
+		t.Error(err)
+	}
+}
+
+// explained has the database say how it would answer each query before it does.
+type explained struct {
+	*Store
+	tell func(sql, plan string)
+}
+
+func (e explained) Snapshot(ctx context.Context, fn func(context.Context, relational.Conn) error) error {
+	return e.Store.Snapshot(ctx, func(ctx context.Context, c relational.Conn) error { return fn(ctx, explainedConn{c, e.tell}) })
+}
+
+type explainedConn struct {
+	relational.Conn
+	tell func(sql, plan string)
+}
+
+func (c explainedConn) Query(ctx context.Context, sql string, args ...any) (relational.Rows, error) {
+	rows, err := c.Conn.Query(ctx, "EXPLAIN QUERY PLAN "+sql, append([]any(nil), args...)...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var plan strings.Builder
+	for rows.Next() {
+		var id, parent, unused int64
+		var line string
+		if err := rows.Scan(&id, &parent, &unused, &line); err != nil {
+			return nil, err
+		}
+		plan.WriteString(line + "\n")
+	}
+	rows.Close()
+	c.tell(sql, plan.String())
+	return c.Conn.Query(ctx, sql, args...)
+}
+
+func TestHotQueriesGoByIndexes(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "x.db"))
+	f := storetest.Fill(t, s, 2, 500)
+	name := ""
+	base := relational.NewBase(explained{s, func(sql, plan string) {
+		for line := range strings.Lines(plan) {
+			walks := strings.HasPrefix(line, "SCAN ") && !strings.Contains(line, "json_each") && !strings.Contains(line, "few")
+			if walks || (strings.Contains(line, "USE TEMP B-TREE FOR ORDER BY") && !strings.Contains(name, "rare")) {
+				t.Errorf("%s:\n%s\n%s", name, sql, plan)
+			}
+		}
+	}}, dialect)
+	storetest.HotQueries(t.Context(), t, base, f, func(n string) { name = n })
+}
