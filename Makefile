@@ -21,16 +21,16 @@ build: ## the programs, into bin/
 
 .PHONY: demo
 demo: ## two real clusters, a hub and two agents on this machine, until Ctrl-C
-	@go run ./e2e/cmd/demo
+	@go build -o bin/ ./e2e/cmd/demo && exec bin/demo
 
 .PHONY: run
 run: ## a hub and an agent for the cluster of KUBECONFIG=path, until Ctrl-C
 	@test -n "$(KUBECONFIG)" || { echo 'say which cluster: make run KUBECONFIG=$$HOME/.kube/config'; exit 2; }
-	@go run ./e2e/cmd/demo --kubeconfig "$(KUBECONFIG)"
+	@go build -o bin/ ./e2e/cmd/demo && exec bin/demo --kubeconfig "$(KUBECONFIG)"
 
 .PHONY: cluster
 cluster: ## one real control plane with simulated nodes, until Ctrl-C; prints its kubeconfig
-	@go run ./e2e/cmd/cluster
+	@go build -o bin/ ./e2e/cmd/cluster && exec bin/cluster
 
 .PHONY: test
 test: lint ## everything: lint, unit, fuzz seeds, race, both stores, end to end on real control planes
@@ -54,7 +54,7 @@ generate: ## what is generated from the definitions in proto/
 
 .PHONY: bench
 bench: ## every figure, as lines "bench NAME VALUE UNIT"; BENCH=pattern picks some
-	@go run ./e2e/cmd/bench --only '$(BENCH)'
+	@go build -o bin/ ./e2e/cmd/bench && exec bin/bench --only '$(BENCH)'
 
 .PHONY: fuzz
 fuzz: ## each fuzz test for FUZZTIME (1m)
