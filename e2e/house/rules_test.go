@@ -8,6 +8,7 @@ var rank = map[string]int{
 	"shared/fault":       0,
 	"shared/conf":        0,
 	"shared/obs":         0,
+	"shared/cli":         1,
 	"shared/credential":  0,
 	"shared/pgtest":      0,
 	"shared/fields":      1,
