@@ -75,7 +75,7 @@ func (p Program[T]) command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return conf.FlagError(c.Flags(), err) })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return conf.FlagFault(c.Flags(), err) })
 	for _, c := range p.Commands {
 		root.AddCommand(p.configured(c))
 	}

@@ -221,25 +221,6 @@ func unknown(where, key string, known []string) error {
 	return f.WithField(key, "unknown")
 }
 
-// FlagError words what pflag says of wrong flags; of one that doesn't exist it names the nearest that does.
-func FlagError(set *pflag.FlagSet, err error) error {
-	var missing *pflag.NotExistError
-	if !errors.As(err, &missing) {
-		return fault.Wrap(err, fault.BadRequest, "wrong flags")
-	}
-	var known []string
-	set.VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
-	return unknown("the command line", "--"+missing.GetSpecifiedName(), dashed(known))
-}
-
-func dashed(names []string) []string {
-	out := make([]string, len(names))
-	for i, n := range names {
-		out[i] = "--" + n
-	}
-	return out
-}
-
 // Line is a key with its effective value; secrets are masked.
 type Line struct {
 	Key   string
