@@ -75,8 +75,8 @@ var forbidden = []struct {
 // bannedNames say nothing about what lives in them.
 var bannedNames = []string{"util", "utils", "common", "core", "models", "types", "helpers", "misc"}
 
-// topLevel is everything that may stand beside the house, but for dot-files.
-var topLevel = []string{"hub", "agent", "shared", "proto", "charts", "migrations", "e2e", "docs", "go.work", "go.work.sum", "Makefile", "README.md", "LICENSE"}
+// topLevel is everything that may stand beside the house, but for dot-files and bin, which make build fills and git ignores.
+var topLevel = []string{"hub", "agent", "shared", "proto", "charts", "migrations", "e2e", "docs", "go.work", "go.work.sum", "Makefile", "README.md", "LICENSE", "bin"}
 
 const (
 	maxFileLines = 800
