@@ -143,13 +143,18 @@ ALTER TABLE manifests_history ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE TABLE manifests_history_rest PARTITION OF manifests_history DEFAULT;
 CREATE INDEX manifests_history_by_key ON manifests_history (tenant_id, cluster_id, id, valid_to);
 
--- The sums of the hashes of agents' rows, one row a bucket that isn't empty. tbl: 0 nodes, 1 edges, 2 manifests.
+-- The sums of the hashes of agents' rows, one row a bucket that isn't empty. tbl: 0 nodes, 1 edges, 2 manifests. A sum is that of its four words:
+-- s0 * 2^96 + s1 * 2^64 + s2 * 2^32 + s3, modulo 2^128. Carries stay where they arise, so that a statement adds to a sum without reading it; a word has
+-- room for two thousand million changes of its bucket.
 CREATE TABLE digests (
     tenant_id bigint NOT NULL,
     cluster_id bigint NOT NULL,
     tbl smallint NOT NULL,
     bucket smallint NOT NULL,
-    sum uuid NOT NULL,
+    s0 bigint NOT NULL,
+    s1 bigint NOT NULL,
+    s2 bigint NOT NULL,
+    s3 bigint NOT NULL,
     PRIMARY KEY (tenant_id, cluster_id, tbl, bucket)
 ) WITH (fillfactor = 50);
 

@@ -129,13 +129,18 @@ CREATE TABLE manifests_history (
     PRIMARY KEY (tenant_id, cluster_id, id, valid_to)
 ) WITHOUT ROWID;
 
--- The sums of the hashes of agents' rows, one row a bucket that isn't empty. tbl: 0 nodes, 1 edges, 2 manifests.
+-- The sums of the hashes of agents' rows, one row a bucket that isn't empty. tbl: 0 nodes, 1 edges, 2 manifests. A sum is that of its four words:
+-- s0 * 2^96 + s1 * 2^64 + s2 * 2^32 + s3, modulo 2^128. Carries stay where they arise, so that a statement adds to a sum without reading it; a word has
+-- room for two thousand million changes of its bucket.
 CREATE TABLE digests (
     tenant_id  INTEGER NOT NULL,
     cluster_id INTEGER NOT NULL,
     tbl        INTEGER NOT NULL,
     bucket     INTEGER NOT NULL,
-    sum        BLOB    NOT NULL,
+    s0         INTEGER NOT NULL,
+    s1         INTEGER NOT NULL,
+    s2         INTEGER NOT NULL,
+    s3         INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, cluster_id, tbl, bucket)
 ) WITHOUT ROWID;
 

@@ -62,7 +62,7 @@ func bareRows(d *topo.Delta) *loadRows {
 type model struct {
 	nodes  map[topo.ID]*held
 	edges  map[topo.EdgeID]*heldEdge
-	sums   relational.Sums
+	sums   map[relational.Bucket]topo.Sum
 	ids    []int // numbers of the pods there are
 	next   int
 	pos    int64
@@ -80,7 +80,7 @@ type heldEdge struct {
 }
 
 func newModel(d *topo.Delta) *model {
-	m := &model{nodes: map[topo.ID]*held{}, edges: map[topo.EdgeID]*heldEdge{}, sums: relational.Sums{}, next: len(d.Nodes)}
+	m := &model{nodes: map[topo.ID]*held{}, edges: map[topo.EdgeID]*heldEdge{}, sums: map[relational.Bucket]topo.Sum{}, next: len(d.Nodes)}
 	r := bareRows(d)
 	for _, s := range r.sums {
 		m.sums[s.Bucket] = s.Sum
@@ -163,6 +163,7 @@ type deltaRows struct {
 	oldNodes  []held
 	oldLabels []int64 // since when each of plan.GoneLabels held
 	oldEdges  []heldEdge
+	sums      []relational.SumRow // as they are afterwards
 	payload   []byte
 }
 
@@ -193,7 +194,10 @@ func (m *model) rows(d *topo.Delta) (*deltaRows, error) {
 		m.edges[e.Key] = &heldEdge{*e.Edge, m.pos}
 	}
 	for _, s := range p.Sums {
-		m.sums[s.Bucket] = s.Sum
+		sum := m.sums[s.Bucket]
+		sum.Merge(s.Sum)
+		m.sums[s.Bucket] = sum
+		r.sums = append(r.sums, relational.SumRow{Bucket: s.Bucket, Sum: sum})
 	}
 	slices.SortFunc(r.oldNodes, func(a, b held) int { return cmp.Compare(a.node.Ref.Name, b.node.Ref.Name) })
 	var err error
@@ -212,9 +216,6 @@ func (m *model) now(k *relational.Keyed) *relational.Now {
 		if h := m.edges[key]; h != nil {
 			now.Edges[key] = &relational.EdgeNow{Hash: h.edge.Hash(), Origin: relational.OriginAgent, Edge: h.edge}
 		}
-	}
-	for _, b := range k.Buckets() {
-		now.Sums[b] = m.sums[b]
 	}
 	return now
 }

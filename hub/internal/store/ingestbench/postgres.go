@@ -82,8 +82,9 @@ func (b *postgresBody) bareLoad(ctx context.Context, at store.Scope, r *loadRows
 				return []any{t, c, [16]byte(x.Key.Source), [16]byte(x.Key.ID), [16]byte(x.Target), e.Rule, string(e.Type), e.Disc, e.Path,
 					relational.EncodePairs(e.Attrs), [16]byte(x.Hash), "agent", int64(0)}, nil
 			})},
-		{"digests", []string{"tenant_id", "cluster_id", "tbl", "bucket", "sum"}, pgx.CopyFromSlice(len(r.sums), func(i int) ([]any, error) {
-			return []any{t, c, int16(r.sums[i].Table), int16(r.sums[i].Number), r.sums[i].Sum.Bytes()}, nil
+		{"digests", []string{"tenant_id", "cluster_id", "tbl", "bucket", "s0", "s1", "s2", "s3"}, pgx.CopyFromSlice(len(r.sums), func(i int) ([]any, error) {
+			w := r.sums[i].Words()
+			return []any{t, c, int16(r.sums[i].Table), int16(r.sums[i].Number), w[0], w[1], w[2], w[3]}, nil
 		})},
 	} {
 		if _, err := tx.CopyFrom(ctx, pgx.Identifier{table.name}, table.columns, table.rows); err != nil {
@@ -126,11 +127,13 @@ func (b *postgresBody) bareDelta(ctx context.Context, at store.Scope, d *deltaRo
 	bareNodes(&q, t, c, d)
 	bareLabels(&q, t, c, d)
 	bareEdges(&q, t, c, d)
-	sums := d.plan.Sums
-	q.Queue(`INSERT INTO digests (tenant_id, cluster_id, tbl, bucket, sum) SELECT $1, $2, u.* FROM unnest($3::smallint[], $4::smallint[], $5::uuid[]) u
-		ON CONFLICT (tenant_id, cluster_id, tbl, bucket) DO UPDATE SET sum = excluded.sum`, t, c,
+	sums := d.sums
+	word := func(j int) []int64 { return column(len(sums), func(i int) int64 { return sums[i].Words()[j] }) }
+	q.Queue(`INSERT INTO digests (tenant_id, cluster_id, tbl, bucket, s0, s1, s2, s3)
+		SELECT $1, $2, u.* FROM unnest($3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]) u
+		ON CONFLICT (tenant_id, cluster_id, tbl, bucket) DO UPDATE SET s0 = excluded.s0, s1 = excluded.s1, s2 = excluded.s2, s3 = excluded.s3`, t, c,
 		column(len(sums), func(i int) int16 { return int16(sums[i].Table) }), column(len(sums), func(i int) int16 { return int16(sums[i].Number) }),
-		uuids(len(sums), func(i int) topo.ID { return topo.ID(sums[i].Sum.Bytes()) }))
+		word(0), word(1), word(2), word(3))
 	q.Queue(`UPDATE tenant_feed SET pos = $2, at = $3 WHERE tenant_id = $1`, t, pos, time.Now())
 	q.Queue(`INSERT INTO feed (tenant_id, pos, at, kind, cluster_id, payload) VALUES ($1, $2, $3, 'diff', $4, $5)`, t, pos+1000, time.Now(), c, d.payload)
 	q.Queue(`COMMIT`)

@@ -96,7 +96,7 @@ var (
 		origin, valid_from) VALUES ` + values(18)
 	sqlLabel = `INSERT INTO labels (tenant_id, key, value, cluster_id, id, valid_from) VALUES ` + values(6)
 	sqlEdge  = `INSERT INTO edges (tenant_id, cluster_id, source, id, target, rule, type, disc, path, attrs, hash, origin, valid_from) VALUES ` + values(13)
-	sqlSum   = `INSERT INTO digests (tenant_id, cluster_id, tbl, bucket, sum) VALUES ` + values(5)
+	sqlSum   = `INSERT INTO digests (tenant_id, cluster_id, tbl, bucket, s0, s1, s2, s3) VALUES ` + values(8)
 )
 
 func (b *sqliteBody) bareLoad(_ context.Context, at store.Scope, r *loadRows) error {
@@ -113,8 +113,8 @@ func (b *sqliteBody) bareLoad(_ context.Context, at store.Scope, r *loadRows) er
 		}
 		w.edges(t, c, 0, r.keyed.Edges)
 		for i := range r.sums {
-			sum := r.sums[i].Sum.Bytes()
-			w.run(sqlSum, t, c, int64(r.sums[i].Table), int64(r.sums[i].Number), sum[:])
+			s := r.sums[i].Words()
+			w.run(sqlSum, t, c, int64(r.sums[i].Table), int64(r.sums[i].Number), s[0], s[1], s[2], s[3])
 		}
 		w.run(`UPDATE clusters SET synced = TRUE, first_seen = 1 WHERE tenant_id = ? AND cluster_id = ?`, t, c)
 	})
@@ -157,9 +157,10 @@ func (b *sqliteBody) bareDelta(_ context.Context, at store.Scope, d *deltaRows) 
 		for i := range p.GoneEdges {
 			w.run(`DELETE FROM edges WHERE tenant_id = ? AND cluster_id = ? AND source = ? AND id = ?`, t, c, p.GoneEdges[i].Source[:], p.GoneEdges[i].ID[:])
 		}
-		for i := range p.Sums {
-			sum := p.Sums[i].Sum.Bytes()
-			w.run(sqlSum+` ON CONFLICT DO UPDATE SET sum = excluded.sum`, t, c, int64(p.Sums[i].Table), int64(p.Sums[i].Number), sum[:])
+		for i := range d.sums {
+			s := d.sums[i].Words()
+			w.run(sqlSum+` ON CONFLICT DO UPDATE SET s0 = excluded.s0, s1 = excluded.s1, s2 = excluded.s2, s3 = excluded.s3`,
+				t, c, int64(d.sums[i].Table), int64(d.sums[i].Number), s[0], s[1], s[2], s[3])
 		}
 		at := time.Now().UnixMicro()
 		w.run(`UPDATE tenant_feed SET pos = ?, at = ? WHERE tenant_id = ?`, pos, at, t)

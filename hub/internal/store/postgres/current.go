@@ -23,8 +23,6 @@ const (
 
 	selectManifestsNow = `SELECT id, hash FROM manifests WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)`
 	selectEventsNow    = relational.SelectEvents + ` WHERE v.tenant_id = $1 AND v.cluster_id = $2 AND v.uid = ANY($3)`
-	selectSumsNow      = `SELECT u.tbl, u.bucket, d.sum FROM unnest($3::smallint[], $4::smallint[]) u(tbl, bucket) CROSS JOIN LATERAL (SELECT d.sum FROM digests d
-		WHERE d.tenant_id = $1 AND d.cluster_id = $2 AND d.tbl = u.tbl AND d.bucket = u.bucket LIMIT 1) d`
 )
 
 // reads collects queries, and where their answers go, to be sent in one go.
@@ -154,23 +152,4 @@ func (r *reads) rest(at store.Scope, k *relational.Keyed, now *relational.Now) {
 			return err
 		}, selectEventsNow, int64(at.Tenant), int64(at.Cluster), k.EventUIDs())
 	}
-	r.sums(at, k, now)
-}
-
-func (r *reads) sums(at store.Scope, k *relational.Keyed, now *relational.Now) {
-	buckets := k.Buckets()
-	if len(buckets) == 0 {
-		return
-	}
-	tables, numbers := make([]int16, len(buckets)), make([]int16, len(buckets))
-	for i, b := range buckets {
-		tables[i], numbers[i] = int16(b.Table), int16(b.Number)
-	}
-	r.query(func(rows relational.Rows) error {
-		var table, number int16
-		var sum topo.ID
-		err := rows.Scan(&table, &number, &sum)
-		now.Sums[relational.Bucket{Table: topo.Table(table), Number: int(number)}] = topo.SumFromBytes(sum)
-		return err
-	}, selectSumsNow, int64(at.Tenant), int64(at.Cluster), tables, numbers)
 }

@@ -158,7 +158,6 @@ func (l *load) commit(ctx context.Context, seq int64, k *relational.Keyed, bad [
 		if err := l.check(f); err != nil {
 			return err
 		}
-		now.Sums = l.kept.Sums(k.Buckets())
 		plan := k.Plan(now)
 		applied = store.Applied{Changed: plan.Changed, Quarantined: relational.Named(l.at, bad)}
 		if err := relational.PutQuarantined(ctx, plainConn{conn}, applied.Quarantined); err != nil {

@@ -70,8 +70,10 @@ const (
 		type = excluded.type, reason = excluded.reason, message = excluded.message, source = excluded.source, count = excluded.count,
 		first = excluded.first, last = excluded.last, seen = excluded.seen`
 
-	upsertSums = `INSERT INTO digests (tenant_id, cluster_id, tbl, bucket, sum) SELECT $1, $2, u.* FROM unnest($3::smallint[], $4::smallint[], $5::uuid[]) u
-		ON CONFLICT (tenant_id, cluster_id, tbl, bucket) DO UPDATE SET sum = excluded.sum`
+	addSums = `INSERT INTO digests (tenant_id, cluster_id, tbl, bucket, s0, s1, s2, s3)
+		SELECT $1, $2, u.* FROM unnest($3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]) u
+		ON CONFLICT (tenant_id, cluster_id, tbl, bucket) DO UPDATE SET s0 = digests.s0 + excluded.s0, s1 = digests.s1 + excluded.s1,
+		s2 = digests.s2 + excluded.s2, s3 = digests.s3 + excluded.s3`
 
 	insertEntry = `INSERT INTO feed (tenant_id, pos, at, kind, cluster_id, gap_since, payload) SELECT $1, pos, at, $3, $2, $4, $5 FROM tenant_feed WHERE tenant_id = $1`
 )
@@ -308,9 +310,16 @@ func (w *writes) sums(rows []relational.SumRow) {
 	if len(rows) == 0 {
 		return
 	}
-	tables, numbers, sums := make([]int16, len(rows)), make([]int16, len(rows)), make(keys, len(rows))
-	for i, r := range rows {
-		tables[i], numbers[i], sums[i] = int16(r.Table), int16(r.Number), topo.ID(r.Sum.Bytes())
+	tables, numbers := make([]int16, len(rows)), make([]int16, len(rows))
+	var words [4][]int64
+	for i := range words {
+		words[i] = make([]int64, len(rows))
 	}
-	w.rows(upsertSums, tables, numbers, sums)
+	for i := range rows {
+		tables[i], numbers[i] = int16(rows[i].Table), int16(rows[i].Number)
+		for j, n := range rows[i].Words() {
+			words[j][i] = n
+		}
+	}
+	w.rows(addSums, tables, numbers, words[0], words[1], words[2], words[3])
 }

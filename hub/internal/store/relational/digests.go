@@ -23,7 +23,7 @@ func (b *Base) Digest(ctx context.Context, at store.Scope, table topo.Table) (d 
 }
 
 func readDigest(ctx context.Context, c Conn, at store.Scope, table topo.Table) (*topo.Digest, error) {
-	rows, err := c.Query(ctx, `SELECT bucket, sum FROM digests WHERE tenant_id = $1 AND cluster_id = $2 AND tbl = $3`,
+	rows, err := c.Query(ctx, `SELECT bucket, s0, s1, s2, s3 FROM digests WHERE tenant_id = $1 AND cluster_id = $2 AND tbl = $3`,
 		int64(at.Tenant), int64(at.Cluster), int64(table))
 	if err != nil {
 		return nil, err
@@ -32,12 +32,12 @@ func readDigest(ctx context.Context, c Conn, at store.Scope, table topo.Table) (
 	d := new(topo.Digest)
 	for rows.Next() {
 		var bucket int64
-		var sum topo.ID
-		if err := rows.Scan(&bucket, &sum); err != nil {
+		var w [4]int64
+		if err := rows.Scan(&bucket, &w[0], &w[1], &w[2], &w[3]); err != nil {
 			return nil, err
 		}
 		if bucket >= 0 && bucket < topo.Buckets {
-			d[bucket] = topo.SumFromBytes(sum)
+			d[bucket] = sumOf(w)
 		}
 	}
 	return d, rows.Err()

@@ -195,32 +195,6 @@ func (k *Keyed) EventUIDs() []string {
 	return uids
 }
 
-// Buckets gives the digest buckets that the rows fall into, each once, in order.
-func (k *Keyed) Buckets() []Bucket {
-	var all []Bucket
-	for i := range k.Nodes {
-		all = append(all, Bucket{topo.Nodes, k.Nodes[i].ID.Bucket()})
-	}
-	for i := range k.GoneNodes {
-		all = append(all, Bucket{topo.Nodes, k.GoneNodes[i].Bucket()})
-	}
-	for i := range k.Edges {
-		all = append(all, Bucket{topo.Edges, k.Edges[i].Key.Source.Bucket()})
-	}
-	for i := range k.GoneEdges {
-		all = append(all, Bucket{topo.Edges, k.GoneEdges[i].Source.Bucket()})
-	}
-	for _, id := range k.ManifestIDs() {
-		all = append(all, Bucket{topo.Manifests, id.Bucket()})
-	}
-	slices.SortFunc(all, compareBuckets)
-	return slices.Compact(all)
-}
-
-func compareBuckets(a, b Bucket) int {
-	return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Number, b.Number))
-}
-
 // split cuts a delta in two halves.
 func (k *Keyed) split() (a, b *Keyed) {
 	n := k.Len() / 2

@@ -43,21 +43,12 @@ func (l *Loading) expect(id topo.ID, r *topo.Ref) {
 	}
 }
 
-// Sums gives those of some buckets, as a plan needs them.
-func (l *Loading) Sums(buckets []Bucket) Sums {
-	s := Sums{}
-	for _, b := range buckets {
-		s[b] = l.sums[b.Table][b.Number]
-	}
-	return s
-}
-
 // Finish gives every sum, those of the final plan included, and the identities that no node brought. It notes nothing, since the transaction
 // may fail and be tried again.
 func (l *Loading) Finish(p *Plan) (sums []SumRow, refs []RefRow) {
 	final := l.sums
 	for _, r := range p.Sums {
-		final[r.Table][r.Number] = r.Sum
+		final[r.Table][r.Number].Merge(r.Sum)
 	}
 	for t := range final {
 		for n, sum := range final[t] {

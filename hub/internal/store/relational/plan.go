@@ -8,23 +8,17 @@ import (
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
-// Bucket names one sum of a digest.
-type Bucket struct {
-	Table  topo.Table
-	Number int
-}
+// sums are what is added to sums, by bucket.
+type sums map[Bucket]topo.Sum
 
-// Sums are sums by bucket; those that are zero may be absent.
-type Sums map[Bucket]topo.Sum
-
-func (s Sums) add(t topo.Table, key, hash topo.ID) {
+func (s sums) add(t topo.Table, key, hash topo.ID) {
 	b := Bucket{t, key.Bucket()}
 	sum := s[b]
 	sum.Add(hash)
 	s[b] = sum
 }
 
-func (s Sums) sub(t topo.Table, key, hash topo.ID) {
+func (s sums) sub(t topo.Table, key, hash topo.ID) {
 	b := Bucket{t, key.Bucket()}
 	sum := s[b]
 	sum.Sub(hash)
@@ -52,12 +46,11 @@ type Now struct {
 	Edges     map[topo.EdgeID]*EdgeNow
 	Manifests map[topo.ID]topo.ID
 	Events    map[string]topo.Event
-	Sums      Sums
 }
 
 // NewNow makes one of nothing.
 func NewNow() *Now {
-	return &Now{Nodes: map[topo.ID]*NodeNow{}, Edges: map[topo.EdgeID]*EdgeNow{}, Manifests: map[topo.ID]topo.ID{}, Events: map[string]topo.Event{}, Sums: Sums{}}
+	return &Now{Nodes: map[topo.ID]*NodeNow{}, Edges: map[topo.EdgeID]*EdgeNow{}, Manifests: map[topo.ID]topo.ID{}, Events: map[string]topo.Event{}}
 }
 
 // RefRow is an identity with its key.
@@ -77,12 +70,6 @@ func (l LabelRow) Compare(o LabelRow) int {
 	return cmp.Or(strings.Compare(l.Key, o.Key), strings.Compare(l.Value, o.Value), l.ID.Compare(o.ID))
 }
 
-// SumRow is the new sum of a bucket.
-type SumRow struct {
-	Bucket
-	Sum topo.Sum
-}
-
 // Plan is what a delta changes, row by row, given what is stored; and what the feed tells of it. Refs are those that may be unknown yet.
 type Plan struct {
 	Refs          []RefRow
@@ -99,20 +86,20 @@ type Plan struct {
 	NewManifests  []ManifestRow // new texts of known manifests
 	GoneManifests []topo.ID
 	Events        []*topo.Event
-	Sums          []SumRow
+	Sums          []SumRow // what is added to each
 	Diff          topo.Diff
 	Changed       int
 
 	// ClosedNodes are the versions that end: of UpdateNodes, then of GoneNodes, in their order.
 	ClosedNodes []*NodeNow
 
-	sums Sums
+	sums sums
 	refs map[topo.ID]struct{} // known to be stored or in Refs
 }
 
 // Plan decides what a delta changes.
 func (k *Keyed) Plan(now *Now) *Plan {
-	p := &Plan{sums: Sums{}, refs: map[topo.ID]struct{}{}}
+	p := &Plan{sums: sums{}, refs: map[topo.ID]struct{}{}}
 	for id := range now.Nodes {
 		p.refs[id] = struct{}{}
 	}
@@ -125,7 +112,7 @@ func (k *Keyed) Plan(now *Now) *Plan {
 			p.Changed++
 		}
 	}
-	p.finishSums(now)
+	p.finishSums()
 	return p
 }
 
@@ -288,16 +275,15 @@ func (p *Plan) dropSum(t topo.Table, key, hash topo.ID, origin string) {
 	}
 }
 
-// finishSums turns what was added and taken away into the new sums.
-func (p *Plan) finishSums(now *Now) {
-	for b, delta := range p.sums {
-		if delta.IsZero() {
-			continue
+// finishSums brings what was added and taken away into the order of the tables.
+func (p *Plan) finishSums() {
+	for b, sum := range p.sums {
+		if !sum.IsZero() {
+			p.Sums = append(p.Sums, SumRow{Bucket: b, Sum: sum})
 		}
-		sum := now.Sums[b]
-		sum.Merge(delta)
-		p.Sums = append(p.Sums, SumRow{Bucket: b, Sum: sum})
 	}
-	slices.SortFunc(p.Sums, func(a, b SumRow) int { return compareBuckets(a.Bucket, b.Bucket) })
+	slices.SortFunc(p.Sums, func(a, b SumRow) int {
+		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Number, b.Number))
+	})
 	slices.SortFunc(p.Refs, func(a, b RefRow) int { return a.ID.Compare(b.ID) })
 }

@@ -226,7 +226,8 @@ func (b *Base) correct(ctx context.Context, c Conn, at store.Scope, table topo.T
 		return err
 	}
 	for _, s := range a.off {
-		if _, err := c.Exec(ctx, UpsertSum, int64(at.Tenant), int64(at.Cluster), int64(s.Table), int64(s.Number), topo.ID(s.Sum.Bytes())); err != nil {
+		w := s.Words()
+		if _, err := c.Exec(ctx, setSum, int64(at.Tenant), int64(at.Cluster), int64(s.Table), int64(s.Number), w[0], w[1], w[2], w[3]); err != nil {
 			return err
 		}
 	}
@@ -235,10 +236,6 @@ func (b *Base) correct(ctx context.Context, c Conn, at store.Scope, table topo.T
 	}
 	return b.dropBroken(ctx, c, at, a.broken)
 }
-
-// UpsertSum is the statement that writes one sum.
-const UpsertSum = `INSERT INTO digests (tenant_id, cluster_id, tbl, bucket, sum) VALUES ($1, $2, $3, $4, $5)
-	ON CONFLICT (tenant_id, cluster_id, tbl, bucket) DO UPDATE SET sum = excluded.sum`
 
 func correctRefs(ctx context.Context, c Conn, at store.Scope, refs []RefRow) error {
 	for _, r := range refs {

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
@@ -14,7 +13,7 @@ import (
 func (w *writer) current(ctx context.Context, at store.Scope, k *relational.Keyed) (*relational.Now, error) {
 	now := relational.NewNow()
 	for _, read := range []func(context.Context, store.Scope, *relational.Keyed, *relational.Now) error{
-		w.nodesNow, w.edgesNow, w.goneEdgesNow, w.manifestsNow, w.eventsNow, w.sumsNow,
+		w.nodesNow, w.edgesNow, w.goneEdgesNow, w.manifestsNow, w.eventsNow,
 	} {
 		if err := read(ctx, at, k, now); err != nil {
 			return nil, err
@@ -137,25 +136,4 @@ func (w *writer) eventsNow(ctx context.Context, at store.Scope, k *relational.Ke
 		return err
 	}, relational.SelectEvents+` WHERE v.tenant_id = $1 AND v.cluster_id = $2 AND v.uid IN (SELECT value FROM json_each($3))`,
 		int64(at.Tenant), int64(at.Cluster), k.EventUIDs())
-}
-
-func (w *writer) sumsNow(ctx context.Context, at store.Scope, k *relational.Keyed, now *relational.Now) error {
-	buckets := k.Buckets()
-	if len(buckets) == 0 {
-		return nil
-	}
-	numbers := make([]int, len(buckets))
-	for i, b := range buckets {
-		numbers[i] = int(b.Table)<<16 | b.Number
-	}
-	list, _ := json.Marshal(numbers) // numbers always have a JSON form
-	return w.each(ctx, func(rows relational.Rows) error {
-		var b relational.Bucket
-		var sum topo.ID
-		err := rows.Scan(&b.Table, &b.Number, &sum)
-		now.Sums[b] = topo.SumFromBytes(sum)
-		return err
-	}, `SELECT d.tbl, d.bucket, d.sum FROM json_each($3) j
-		CROSS JOIN digests d ON d.tenant_id = $1 AND d.cluster_id = $2 AND d.tbl = j.value >> 16 AND d.bucket = j.value & 65535`,
-		int64(at.Tenant), int64(at.Cluster), string(list))
 }

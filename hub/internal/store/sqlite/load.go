@@ -150,7 +150,6 @@ func (l *load) commit(ctx context.Context, seq int64, k *relational.Keyed, bad [
 		if err != nil {
 			return err
 		}
-		now.Sums = l.kept.Sums(k.Buckets())
 		plan := k.Plan(now)
 		pos, at, err := l.s.Tick(ctx, w, l.at.Tenant)
 		if err != nil {

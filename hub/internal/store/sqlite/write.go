@@ -184,12 +184,12 @@ func (b *batch) events(rows []*topo.Event) {
 	}
 }
 
-// sums writes sums of buckets.
+// sums adds to sums of buckets.
 func (w *writer) sums(ctx context.Context, at store.Scope, rows []relational.SumRow) error {
 	b := &batch{ctx: ctx, w: w}
 	for i := range rows {
-		sum := rows[i].Sum.Bytes()
-		b.run(relational.UpsertSum, int64(at.Tenant), int64(at.Cluster), int64(rows[i].Table), int64(rows[i].Number), sum[:])
+		s := rows[i].Words()
+		b.run(relational.AddSum, int64(at.Tenant), int64(at.Cluster), int64(rows[i].Table), int64(rows[i].Number), s[0], s[1], s[2], s[3])
 	}
 	return b.err
 }
