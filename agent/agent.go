@@ -113,12 +113,12 @@ func endpoint(cfg Config) (tunnel.Endpoint, error) {
 // Run watches and tells until ctx ends or something fails for good, and returns when all of it has stopped. The watch starts at once: by the
 // time the hub has answered, the cluster is mostly known.
 func (a *Agent) Run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return a.source.Run(ctx) })
-	g.Go(func() error { return a.tell(ctx, g) })
+	g, running := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.source.Run(running) })
+	g.Go(func() error { return a.tell(running, g) })
 	err := g.Wait()
-	if ctx.Err() != nil && (fault.Is(err, fault.Unavailable) || err == nil) {
-		return nil
+	if ctx.Err() != nil && fault.Is(err, fault.Unavailable) {
+		return nil // cut off because it was to end
 	}
 	return err
 }
