@@ -177,10 +177,12 @@ func (c *cluster) connect() (err error) {
 func (c *cluster) stop() error {
 	err := c.Stop(context.Background())
 	if c.http != nil {
-		utilnet.CloseIdleConnectionsFor(c.http.Transport)
+		c.hangUp()
 	}
 	return err
 }
+
+func (c *cluster) hangUp() { utilnet.CloseIdleConnectionsFor(c.http.Transport) }
 
 // accounts writes the kubeconfig files of the agents.
 func (c *cluster) accounts(ctx context.Context) error {

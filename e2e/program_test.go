@@ -39,9 +39,7 @@ func TestWrongConfigurationKeys(t *testing.T) {
 			args := c.program[1:]
 			if c.file != "" {
 				file := filepath.Join(t.TempDir(), "wrong.yaml")
-				if err := os.WriteFile(file, []byte(c.file), 0o600); err != nil {
-					t.Fatal(err)
-				}
+				write(t, file, c.file)
 				args = append(args[:1:1], "--config", file)
 			}
 			if c.flag != "" {
@@ -60,6 +58,13 @@ func TestWrongConfigurationKeys(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -19,8 +19,8 @@ import (
 
 // pace is how long things take; tests have shorter ones.
 type pace struct {
-	refusedFirst time.Duration // an API server that starts refuses what it will soon allow
-	refused      time.Duration
+	refusedFirst time.Duration // after a refusal; it doubles, since an API server that starts refuses what it will soon allow
+	refused      time.Duration // the last such pause
 	failed       time.Duration // the first pause after a failure; it doubles
 	failedMax    time.Duration
 	healthy      time.Duration // a watch that lasted this long begins anew with the first pause
@@ -32,7 +32,7 @@ type pace struct {
 
 func defaultPace(cfg Config) pace {
 	p := pace{
-		refusedFirst: 15 * time.Second,
+		refusedFirst: time.Second,
 		refused:      5 * time.Minute,
 		failed:       500 * time.Millisecond,
 		failedMax:    30 * time.Second,
@@ -54,7 +54,7 @@ func defaultPace(cfg Config) pace {
 
 // forgetAfter is how many refusals of a list in a row make its objects unknown. One may be a hiccup of an API server
 // that hasn't read its roles yet; later there is nothing left to say what became of them.
-const forgetAfter = 3
+const forgetAfter = 6
 
 // lane watches one kind in one namespace, or in all.
 type lane struct {
@@ -79,6 +79,7 @@ type lane struct {
 	trouble  error // that the reflector keeps to itself
 	noStream bool  // the server doesn't end its initial events: it is to be listed
 	failures int   // in a row
+	refusals int   // in a row, with nothing else between them: a server that couldn't be reached may be another one when it can
 }
 
 func newLane(w *watcher, namespace string) *lane {
@@ -141,6 +142,9 @@ func (l *lane) judge(err error, lasted time.Duration) (wait time.Duration, cut b
 		l.failures = 0
 	}
 	l.failures++
+	if !refused(err) || lasted >= l.src.pace.healthy {
+		l.refusals = 0
+	}
 	switch {
 	case err == nil:
 	case refused(err):
@@ -159,10 +163,14 @@ func (l *lane) judge(err error, lasted time.Duration) (wait time.Duration, cut b
 	return backoff(l.src.pace.failed, l.src.pace.failedMax, l.failures), cut
 }
 
-// refuse is called with mu held.
+// refuse is called with mu held. Of a first refusal nobody needs to hear who has seen the objects: the next answer may be another.
 func (l *lane) refuse(err error) time.Duration {
-	l.synced, l.settled, l.reason = false, true, sentence(err)
-	if l.failures >= forgetAfter && !l.listed {
+	l.refusals++
+	l.settled = true
+	if l.refusals > 1 || !l.synced {
+		l.synced, l.reason = false, sentence(err)
+	}
+	if l.refusals >= forgetAfter && !l.listed {
 		l.known.begin()
 		l.sweep()
 	}
@@ -170,10 +178,7 @@ func (l *lane) refuse(err error) time.Duration {
 	if apierrors.IsNotFound(err) {
 		l.src.nudge() // its CustomResourceDefinition may be gone
 	}
-	if l.failures == 1 {
-		return jitter(l.src.pace.refusedFirst)
-	}
-	return jitter(l.src.pace.refused)
+	return jitter(doubled(l.src.pace.refusedFirst, l.src.pace.refused, l.refusals))
 }
 
 // replaced is called when everything was listed.
@@ -222,9 +227,13 @@ func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d+1) }
 
 // backoff is full jitter below a bound that doubles.
 func backoff(first, most time.Duration, n int) time.Duration {
-	bound := most
-	if n < 16 {
-		bound = min(most, first<<(n-1))
+	return rand.N(doubled(first, most, n)) + time.Millisecond
+}
+
+// doubled is first the first time, then twice that each time, up to most.
+func doubled(first, most time.Duration, n int) time.Duration {
+	if n > 15 {
+		return most
 	}
-	return rand.N(bound) + time.Millisecond
+	return min(most, first<<(n-1))
 }

@@ -311,6 +311,28 @@ func TestServerThatGoesAwayAndComesBack(t *testing.T) {
 	v.until("up", func() bool { return !v.down })
 }
 
+// An API server that has just started refuses what it will soon allow. After an outage that, too, costs no more than a moment, and isn't told.
+func TestServerThatComesBackAndRefusesAtFirst(t *testing.T) {
+	f := newFakeAPI(t, pods)
+	f.put("pods", "shop", "a", "")
+	v := watchFake(t, f, nil, func(p *pace) { p.refusedFirst, p.refused = 20*time.Millisecond, time.Hour })
+	v.sync()
+	addr := f.srv.Listener.Addr().String()
+	f.stop()
+	v.until("down", func() bool { return v.down })
+	f.with("pods", func(k *fakeKind) { k.refuse["stream"], k.refuse["list"], k.refuse["watch"] = 403, 403, 403 })
+	asked := func() int { return f.count("stream pods") + f.count("list pods") + f.count("watch pods") }
+	before := asked()
+	f.listen(t, addr)
+	for asked() < before+2 { // at least one of them was refused by now, and the lane knows
+		v.src.client.reach.pause(t.Context(), 5*time.Millisecond, false)
+	}
+	v.wants("Pod shop/a")
+	f.with("pods", func(k *fakeKind) { clear(k.refuse) })
+	f.put("pods", "shop", "b", "")
+	v.wants("Pod shop/a", "Pod shop/b")
+}
+
 func TestServerThatIsDownAtFirst(t *testing.T) {
 	f := newFakeAPI(t, pods)
 	f.put("pods", "shop", "a", "")

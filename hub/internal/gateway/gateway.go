@@ -33,7 +33,8 @@ const (
 	pingTimeout  = 3 * time.Second  // an answer within it keeps a session against a newcomer
 	conflictWait = 30 * time.Second // when a refused newcomer may ask again
 	callTimeout  = 10 * time.Second
-	maxDrains    = 64 // agents asked to move at a time
+	idleFor      = 10 * time.Second // how long a tunnel may be there without a session on it
+	maxDrains    = 64               // agents asked to move at a time
 	drainLook    = 100 * time.Millisecond
 )
 
@@ -53,7 +54,8 @@ type link struct {
 	scope    store.Scope
 	session  *tunnel.Session
 	instance string
-	epoch    int64 // 0 until a sync session was opened on it
+	epoch    int64     // 0 until a sync session was opened on it
+	idle     time.Time // since when there is no sync session on it
 }
 
 // New makes a gateway without tunnels.
@@ -68,7 +70,7 @@ func (g *Gateway) Attach(s *tunnel.Session) {
 		s.Close(err)
 		return
 	}
-	l := &link{scope: at, session: s}
+	l := &link{scope: at, session: s, idle: time.Now()}
 	g.mu.Lock()
 	g.links[s] = l
 	g.mu.Unlock()
@@ -162,7 +164,7 @@ func (g *Gateway) release(l *link) {
 	if g.holder[l.scope] == l {
 		delete(g.holder, l.scope)
 	}
-	l.epoch = 0
+	l.epoch, l.idle = 0, time.Now()
 }
 
 // Opened notes the epoch under which the caller's tunnel writes.
@@ -276,6 +278,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		g.note(ctx)
+		g.cutIdle()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -298,6 +301,21 @@ func (g *Gateway) note(ctx context.Context) {
 		g.log.Warn("silent clusters were not marked stale", zap.Error(err))
 	case n > 0:
 		g.log.Info("clusters that went silent are stale now", zap.Int("clusters", n))
+	}
+}
+
+// cutIdle ends tunnels that carry no session: an agent that was refused hangs up by itself, and others have nothing to do here.
+func (g *Gateway) cutIdle() {
+	g.mu.Lock()
+	var idle []*link
+	for _, l := range g.links {
+		if g.holder[l.scope] != l && time.Since(l.idle) > idleFor {
+			idle = append(idle, l)
+		}
+	}
+	g.mu.Unlock()
+	for _, l := range idle {
+		l.session.Close(fault.New(fault.BadRequest, "a tunnel without a session on it is of no use"))
 	}
 }
 

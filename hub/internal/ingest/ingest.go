@@ -78,7 +78,8 @@ func (s *Server) Session(stream grpc.BidiStreamingServer[tunnelv1.AgentFrame, tu
 		return grpcfault.To(err)
 	}
 	err = s.serve(stream, peer{at, lastHeard})
-	if err != nil && stream.Context().Err() == nil {
+	// gRPC ends the stream by itself when a frame is too large, so that its end alone doesn't tell whether the agent just went away.
+	if err != nil && (stream.Context().Err() == nil || fault.Is(err, fault.BadRequest)) {
 		s.log.Warn("sync session ended", zap.Stringer("cluster", at.Cluster), zap.String("code", string(fault.CodeOf(err))), zap.Error(err))
 		s.metrics.refused.WithLabelValues(string(fault.CodeOf(err))).Inc()
 	}

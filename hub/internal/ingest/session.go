@@ -9,6 +9,8 @@ import (
 
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
@@ -134,6 +136,8 @@ func (x *session) run(ctx context.Context) error {
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
+		case status.Code(err) == codes.ResourceExhausted:
+			return fault.Wrap(err, fault.BadRequest, "a frame is larger than %d bytes", wire.MaxFrame)
 		case err != nil && ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil:
