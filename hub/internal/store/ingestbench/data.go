@@ -51,6 +51,7 @@ func (r *loadRows) count() int {
 
 func bareRows(d *topo.Delta) *loadRows {
 	k, _ := relational.Prepare(d)
+	k.Hash()
 	r := &loadRows{keyed: k, labels: k.Labels()} // every table's rows in the order of its key: nothing is faster
 	kept := relational.NewLoading()
 	kept.Added(k)

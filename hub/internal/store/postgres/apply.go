@@ -10,23 +10,22 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
 	"github.com/kubilitics/kubilitics/shared/fault"
-	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
 // Apply implements store.Writer. It takes two round trips: one begins the transaction, takes the cluster's lock and reads what is stored; the
 // other allocates the position, writes, and commits, so that the tenant's feed row is held only while the database works.
 func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error) {
 	k, bad := relational.Prepare(&b.Delta)
-	applied, err := s.apply(ctx, &b, k, bad, false)
+	applied, err := s.apply(ctx, &b, k, bad, swift)
 	var row *relational.RowError
 	if errors.As(err, &row) {
 		var more []store.Quarantined
 		k, more, err = relational.Refine(k, func(part *relational.Keyed) error {
-			_, err := s.apply(ctx, &b, part, nil, true)
+			_, err := s.apply(ctx, &b, part, nil, undone)
 			return err
 		})
 		if err == nil {
-			applied, err = s.apply(ctx, &b, k, append(bad, more...), false)
+			applied, err = s.apply(ctx, &b, k, append(bad, more...), careful)
 		}
 	}
 	if errors.As(err, &row) {
@@ -38,10 +37,25 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Applied, error)
 	return applied, err
 }
 
-// apply runs one transaction; undo rolls it back when it has shown that the rows pass.
-func (s *Store) apply(ctx context.Context, b *store.Batch, k *relational.Keyed, bad []store.Quarantined, undo bool) (applied store.Applied, err error) {
+// manner is how a batch is applied.
+type manner int
+
+const (
+	swift   manner = iota // labels that damage has left behind in their index fail it
+	careful               // they are met with
+	undone                // careful, and rolled back when the rows have shown that they pass
+)
+
+// apply runs one transaction.
+func (s *Store) apply(ctx context.Context, b *store.Batch, k *relational.Keyed, bad []store.Quarantined, how manner) (applied store.Applied, err error) {
 	err = s.pipeline(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		hashed := make(chan struct{})
+		go func() { // while the database reads
+			defer close(hashed)
+			k.Hash()
+		}()
 		f, now, err := current(ctx, conn, b.Scope, k)
+		<-hashed
 		if err != nil {
 			return err
 		}
@@ -59,14 +73,15 @@ func (s *Store) apply(ctx context.Context, b *store.Batch, k *relational.Keyed, 
 				return err
 			}
 		}
-		return s.finish(ctx, conn, b, plan, &applied, undo)
+		return s.finish(ctx, conn, b, plan, &applied, how)
 	})
 	return applied, err
 }
 
 // finish sends what is left of the transaction in one go.
-func (s *Store) finish(ctx context.Context, conn *pgx.Conn, b *store.Batch, plan *relational.Plan, applied *store.Applied, undo bool) error {
+func (s *Store) finish(ctx context.Context, conn *pgx.Conn, b *store.Batch, plan *relational.Plan, applied *store.Applied, how manner) error {
 	w := newWrites(b.Scope, true)
+	w.careful = how != swift
 	if plan.Moves() {
 		payload := pack(plan)
 		defer payload.BytesValue() // so that it doesn't outlive this call, whatever fails
@@ -76,7 +91,7 @@ func (s *Store) finish(ctx context.Context, conn *pgx.Conn, b *store.Batch, plan
 		w.entry(store.EntryDiff, b.GapSince, payload)
 	}
 	w.queue(updateSeq, w.tenant, w.cluster, b.Seq, plan.Moves(), int64(plan.Changed))
-	if undo {
+	if how == undone {
 		w.queue(`ROLLBACK`)
 	} else {
 		w.queue(`COMMIT`)
@@ -129,9 +144,4 @@ func (c plainConn) Query(ctx context.Context, text string, args ...any) (relatio
 		return nil, err
 	}
 	return answer{rows}, nil
-}
-
-// positioned scans the answer of tick.
-func positioned(pos *topo.Position, at *time.Time) func(pgx.Row) error {
-	return func(row pgx.Row) error { return row.Scan((*int64)(pos), instant{at}) }
 }

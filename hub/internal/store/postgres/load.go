@@ -79,6 +79,7 @@ func (l *load) Add(ctx context.Context, d store.Delta) ([]store.Quarantined, err
 		return nil, fault.New(fault.BadRequest, "a first load has nothing to remove")
 	}
 	k, bad := relational.Prepare(&d)
+	k.Hash()
 	err := l.add(ctx, k, bad, false)
 	var row *relational.RowError
 	if errors.As(err, &row) {

@@ -11,10 +11,12 @@ import (
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
-// The position and its day are read from the row that tick has just written in this transaction.
+// The statements of a batch are on their way before the position is known. So it is left where they find it, for this transaction: looking it up
+// in the feed's row again would cost each of them an index scan.
 const (
-	here  = `(SELECT pos FROM tenant_feed WHERE tenant_id = $1)`
-	today = `(SELECT (at AT TIME ZONE 'UTC')::date FROM tenant_feed WHERE tenant_id = $1)`
+	place = `WITH t AS (` + tick + `) SELECT pos, at, set_config('kubilitics.pos', pos::text, TRUE), set_config('kubilitics.day', (at AT TIME ZONE 'UTC')::date::text, TRUE) FROM t`
+	here  = `(SELECT current_setting('kubilitics.pos')::bigint)`
+	today = `(SELECT current_setting('kubilitics.day')::date)`
 )
 
 const (
@@ -35,7 +37,8 @@ const (
 		$10::bigint[], $11::text[]) u`
 
 	insertLabels = `INSERT INTO labels (tenant_id, cluster_id, id, key, value, valid_from)
-		SELECT $1, $2, u.*, ` + here + ` FROM unnest($3::uuid[], $4::text[], $5::text[]) u ON CONFLICT DO NOTHING`
+		SELECT $1, $2, u.*, ` + here + ` FROM unnest($3::uuid[], $4::text[], $5::text[]) u`
+	meetLabels   = insertLabels + ` ON CONFLICT DO NOTHING`
 	deleteLabels = `DELETE FROM labels l WHERE l.ctid = ANY(ARRAY(SELECT x.ctid FROM unnest($3::uuid[], $4::text[], $5::text[]) u(id, key, value)
 		CROSS JOIN LATERAL (SELECT l.ctid FROM labels l WHERE l.tenant_id = $1 AND l.key = u.key AND l.value = u.value AND l.cluster_id = $2 AND l.id = u.id LIMIT 1) x))`
 	removeLabels = `WITH gone AS (` + deleteLabels + ` RETURNING l.*) INSERT INTO labels_history (tenant_id, cluster_id, id, key, value, valid_from, valid_to, closed)
@@ -83,10 +86,11 @@ type writes struct {
 	batch           pgx.Batch
 	tenant, cluster int64
 	keep            bool // closed versions go to history
+	careful         bool // labels may be there already
 }
 
 func newWrites(at store.Scope, keep bool) *writes {
-	return &writes{tenant: int64(at.Tenant), cluster: int64(at.Cluster), keep: keep}
+	return &writes{tenant: int64(at.Tenant), cluster: int64(at.Cluster), keep: keep, careful: !keep}
 }
 
 func (w *writes) queue(text string, args ...any) { w.batch.Queue(text, args...) }
@@ -106,7 +110,7 @@ func (w *writes) closes(keeping, forgetting string, columns ...any) {
 }
 
 func (w *writes) tick(pos *topo.Position, at *time.Time) {
-	w.batch.Queue(tick, w.tenant).QueryRow(positioned(pos, at))
+	w.batch.Queue(place, w.tenant).QueryRow(func(row pgx.Row) error { return row.Scan((*int64)(pos), instant{at}, nil, nil) })
 }
 
 func (w *writes) entry(kind store.EntryKind, gap time.Time, payload any) {
@@ -225,7 +229,11 @@ func (w *writes) labels(p *relational.Plan) {
 		w.closes(removeLabels, deleteLabels, labelColumns(p.GoneLabels)...)
 	}
 	if len(p.AddLabels) > 0 {
-		w.rows(insertLabels, labelColumns(p.AddLabels)...)
+		statement := insertLabels
+		if w.careful {
+			statement = meetLabels
+		}
+		w.rows(statement, labelColumns(p.AddLabels)...)
 	}
 }
 

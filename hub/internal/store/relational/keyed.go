@@ -30,8 +30,8 @@ type ManifestRow struct {
 	Manifest *topo.Manifest
 }
 
-// Keyed is a delta with keys and hashes worked out: each list sorted by key, each key once, nothing both written and removed (what is
-// written wins), and without the rows that no database should see.
+// Keyed is a delta with keys worked out, and hashes once Hash was called: each list sorted by key, each key once, nothing both written and
+// removed (what is written wins), and without the rows that no database should see.
 type Keyed struct {
 	Nodes         []NodeRow
 	Edges         []EdgeRow
@@ -40,6 +40,23 @@ type Keyed struct {
 	GoneNodes     []topo.ID
 	GoneEdges     []topo.EdgeID
 	GoneManifests []topo.ID
+
+	hashed bool
+}
+
+// Hash works out the hashes of nodes and edges. Until it returns, only keys may be asked for.
+func (k *Keyed) Hash() {
+	if k.hashed {
+		return
+	}
+	for i := range k.Nodes {
+		k.Nodes[i].Hash = k.Nodes[i].Node.Hash()
+	}
+	for i := range k.Edges {
+		r := &k.Edges[i]
+		r.Hash = topo.EdgeHash(r.Key.Source, r.Target, r.Edge.Rule, r.Edge.Type, r.Edge.Disc, r.Edge.Path, r.Edge.Attrs)
+	}
+	k.hashed = true
 }
 
 // Prepare works out a delta and gives the rows that are refused. The result points into the delta.
@@ -64,7 +81,7 @@ func prepareNodes(nodes []topo.Node, bad []store.Quarantined) ([]NodeRow, []stor
 			bad = append(bad, refused("nodes", n.Ref.String(), why))
 			continue
 		}
-		rows = append(rows, NodeRow{ID: n.Ref.ID(), Hash: n.Hash(), Node: n})
+		rows = append(rows, NodeRow{ID: n.Ref.ID(), Node: n})
 	}
 	return newest(rows, func(a, b NodeRow) int { return a.ID.Compare(b.ID) }), bad
 }
@@ -85,7 +102,7 @@ func prepareEdges(edges []topo.Edge, bad []store.Quarantined) ([]EdgeRow, []stor
 func edgeRow(e *topo.Edge) EdgeRow {
 	target := e.Target.ID()
 	key := topo.EdgeKey(e.Source.ID(), target, e.Rule, e.Disc)
-	return EdgeRow{Key: key, Target: target, Hash: topo.EdgeHash(key.Source, target, e.Rule, e.Type, e.Disc, e.Path, e.Attrs), Edge: e}
+	return EdgeRow{Key: key, Target: target, Edge: e}
 }
 
 func prepareManifests(manifests []topo.Manifest, bad []store.Quarantined) ([]ManifestRow, []store.Quarantined) {

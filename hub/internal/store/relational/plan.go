@@ -99,6 +99,7 @@ type Plan struct {
 
 // Plan decides what a delta changes.
 func (k *Keyed) Plan(now *Now) *Plan {
+	k.Hash()
 	p := &Plan{sums: sums{}, refs: map[topo.ID]struct{}{}}
 	for id := range now.Nodes {
 		p.refs[id] = struct{}{}

@@ -2,6 +2,7 @@ package relational
 
 import (
 	"context"
+	"strings"
 
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/topo"
@@ -77,14 +78,21 @@ func (b *Base) PurgeRows(ctx context.Context, c Conn, at store.Scope, limit int,
 		if n >= limit || (!everything && i >= loadTables) {
 			return n, nil
 		}
-		gone, err := c.Exec(ctx, `DELETE FROM `+t.name+` WHERE tenant_id = $1 AND cluster_id = $2 AND (`+t.key+`) IN
-			(SELECT `+t.key+` FROM `+t.name+` WHERE tenant_id = $1 AND cluster_id = $2 LIMIT $3)`, int64(at.Tenant), int64(at.Cluster), limit-n)
+		gone, err := c.Exec(ctx, purgeSQL(t.name, t.key), int64(at.Tenant), int64(at.Cluster), limit-n)
 		if err != nil {
 			return n, err
 		}
 		n += int(gone)
 	}
 	return n, nil
+}
+
+// purgeSQL deletes the first rows of a cluster by their key, up to the last of so many: a list of their keys instead would be compared with every
+// row, where a planner without statistics takes both for short.
+func purgeSQL(table, key string) string {
+	backwards := strings.ReplaceAll(key, ",", " DESC,") + " DESC"
+	return `DELETE FROM ` + table + ` WHERE tenant_id = $1 AND cluster_id = $2 AND (` + key + `) <= (SELECT ` + key + ` FROM
+		(SELECT ` + key + ` FROM ` + table + ` WHERE tenant_id = $1 AND cluster_id = $2 ORDER BY ` + key + ` LIMIT $3) AS some ORDER BY ` + backwards + ` LIMIT 1)`
 }
 
 // loadTables is how many of clusterTables a first load writes.
