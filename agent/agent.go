@@ -219,8 +219,8 @@ func (a *Agent) hello() *tunnelv1.Hello {
 // decoder shows the reducer to the watch.
 type decoder struct{ *reduce.Reducer }
 
-func (d decoder) Decode(k watch.Kind, raw []byte, text bool) (watch.Object, error) {
-	o, err := d.Reduce(reduce.Kind{GroupKind: k.GroupKind, Version: k.Version}, raw, text)
+func (d decoder) Decode(k watch.Kind, raw, text []byte) (watch.Object, error) {
+	o, err := d.ReduceInto(reduce.Kind{GroupKind: k.GroupKind, Version: k.Version}, raw, text)
 	if err != nil {
 		return watch.Object{}, err
 	}

@@ -2,10 +2,12 @@ package fields
 
 import (
 	"bytes"
+	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -36,25 +38,33 @@ var walkers = sync.Pool{New: func() any { return &walker{dec: jsontext.NewDecode
 
 // Read makes the pass over one object's JSON. Malformed JSON is a BadRequest.
 func (p *Plan) Read(raw []byte, text bool) (Object, error) {
-	w := walkers.Get().(*walker)
-	defer walkers.Put(w)
-	w.begin(p, raw)
-	if text {
-		if spread(raw) {
-			raw = slices.Clone(raw)
-			if err := (*jsontext.Value)(&raw).Compact(options...); err != nil {
-				return Object{}, malformed(err)
-			}
-			w.begin(p, raw)
-		}
-		w.out = make([]byte, 0, len(raw))
+	if !text {
+		return p.ReadInto(raw, nil)
 	}
-	if err := w.value(p.root, p.drops); err != nil {
+	return p.ReadInto(raw, make([]byte, 0, len(raw)))
+}
+
+// ReadInto is Read with a buffer that the text is written into, from its start; without one no text is made. The object's Text is the buffer, or
+// a larger one if it was too small.
+func (p *Plan) ReadInto(raw, text []byte) (Object, error) {
+	if text != nil && spread(raw) {
+		raw = slices.Clone(raw)
+		if err := (*jsontext.Value)(&raw).Compact(options...); err != nil {
+			return Object{}, malformed(err)
+		}
+	}
+	w := walkers.Get().(*walker)
+	w.begin(p, raw)
+	if text != nil {
+		w.out = text[:0]
+	}
+	err := w.value(p.root, p.drops)
+	o := w.object()
+	w.end()
+	if err != nil {
 		return Object{}, malformed(err)
 	}
-	o, err := w.object()
-	w.plan, w.out, w.matches = nil, nil, nil
-	return o, err
+	return o, nil
 }
 
 func malformed(err error) error {
@@ -75,13 +85,81 @@ type walker struct {
 	depth   int
 	matches []Match
 	out     []byte // nil: no text is made
+
+	values  []string  // room for those of the next matches
+	inner   []*reader // of values that are walked by themselves, for use again
+	unquote []byte
+	words   [512]string // that came by, each at the place of its hash
+}
+
+// reader is a decoder of a value in memory.
+type reader struct {
+	dec *jsontext.Decoder
+	src bytes.Buffer
 }
 
 func (w *walker) begin(p *Plan, raw []byte) {
-	w.plan, w.matches, w.depth, w.at = p, nil, 0, topo.At{}
+	w.plan, w.depth, w.at, w.out = p, 0, topo.At{}, nil
 	w.open = slices.Grow(w.open[:0], len(p.groups))[:len(p.groups)]
 	w.dec.Reset(bytes.NewBuffer(raw), options...)
 }
+
+// end gives the walker back. One that panicked doesn't get here, and is lost.
+func (w *walker) end() {
+	clear(w.matches)
+	w.plan, w.out, w.matches = nil, nil, w.matches[:0]
+	walkers.Put(w)
+}
+
+// within walks by a decoder of its own what the outer one has read. It needs a copy, for the outer one's buffer may move.
+func (w *walker) within(raw string, walk func() error) error {
+	var r *reader
+	if n := len(w.inner); n > 0 {
+		r, w.inner = w.inner[n-1], w.inner[:n-1]
+	} else {
+		r = &reader{dec: jsontext.NewDecoder(bytes.NewReader(nil), options...)}
+	}
+	r.src.Reset()
+	r.src.WriteString(raw)
+	r.dec.Reset(&r.src, options...)
+	outer := w.dec
+	w.dec = r.dec
+	err := walk()
+	w.dec = outer
+	if r.src.Cap() <= keepBuffer {
+		w.inner = append(w.inner, r)
+	}
+	return err
+}
+
+// keepBuffer is how large a buffer may be kept for the next object.
+const keepBuffer = 32 << 10
+
+// take gives room for the values of a match, many of which share one allocation.
+func (w *walker) take(n int) []string {
+	if n > len(w.values) {
+		w.values = make([]string, max(n, 128))
+	}
+	out := w.values[:n:n]
+	w.values = w.values[n:]
+	return out
+}
+
+// word is a string of these bytes. Most short ones in objects are the same over and over: those aren't made anew.
+func (w *walker) word(b []byte) string {
+	if len(b) == 0 || len(b) > maxWord {
+		return string(b)
+	}
+	at := &w.words[maphash.Bytes(wordSeed, b)%uint64(len(w.words))]
+	if *at != string(b) {
+		*at = string(b)
+	}
+	return *at
+}
+
+const maxWord = 48
+
+var wordSeed = maphash.MakeSeed()
 
 // value walks one value. s is nil where nothing is looked for, d where nothing is left out.
 func (w *walker) value(s *step, d *drop) error {
@@ -93,7 +171,7 @@ func (w *walker) value(s *step, d *drop) error {
 	if s != nil && w.dec.PeekKind() != 'n' {
 		for _, g := range s.starts {
 			w.open[g] = len(w.matches)
-			w.matches = append(w.matches, Match{Group: g, At: w.at, Values: make([]string, len(w.plan.groups[g].Fields))})
+			w.matches = append(w.matches, Match{Group: g, At: w.at, Values: w.take(len(w.plan.groups[g].Fields))})
 		}
 		if slices.ContainsFunc(s.ends, func(e end) bool { return e.raw }) {
 			switch w.dec.PeekKind() {
@@ -117,11 +195,12 @@ func (w *walker) rawValue(s *step, d *drop) error {
 			w.matches[w.open[e.group]].Values[e.field] = text
 		}
 	}
-	outer := w.dec
-	w.dec = jsontext.NewDecoder(strings.NewReader(text), options...)
-	err = w.walk(s, d)
-	w.dec = outer
-	return err
+	if d == nil && s.names == nil && s.each == nil {
+		w.write(raw)
+		w.found(s, composite)
+		return nil
+	}
+	return w.within(text, func() error { return w.walk(s, d) })
 }
 
 func (w *walker) walk(s *step, d *drop) error {
@@ -138,7 +217,9 @@ func (w *walker) walk(s *step, d *drop) error {
 			return err
 		}
 		w.write(raw)
-		w.found(s, scalar(raw))
+		if s != nil && len(s.ends) > 0 {
+			w.found(s, w.scalar(raw))
+		}
 		return nil
 	}
 }
@@ -159,19 +240,30 @@ func (w *walker) found(s *step, text string) {
 const composite = "{}"
 
 // scalar is the text of a string, number or boolean, and "" for null. What no store can hold becomes U+FFFD.
-func scalar(raw jsontext.Value) string {
+func (w *walker) scalar(raw jsontext.Value) string {
 	switch raw.Kind() {
 	case 'n':
 		return ""
 	case '"':
-		text, err := jsontext.AppendUnquote(nil, raw)
-		if err != nil {
-			text = bytes.ToValidUTF8(text, []byte("\uFFFD"))
-		}
-		return strings.ReplaceAll(string(text), "\x00", "\uFFFD")
+		return w.word(w.unquoted(raw))
 	default:
-		return string(raw)
+		return w.word(raw)
 	}
+}
+
+// unquoted is what a JSON string says, good until the next call. Few need more than to be stripped of their quotes.
+func (w *walker) unquoted(raw jsontext.Value) []byte {
+	if bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
+		return raw[1 : len(raw)-1]
+	}
+	text, err := jsontext.AppendUnquote(w.unquote[:0], raw)
+	if err != nil {
+		text = bytes.ToValidUTF8(text, []byte("\uFFFD"))
+	}
+	if cap(text) <= keepBuffer {
+		w.unquote = text[:0]
+	}
+	return bytes.ReplaceAll(text, []byte{0}, []byte("\uFFFD"))
 }
 
 func (w *walker) write(raw []byte) {
@@ -198,7 +290,7 @@ func (w *walker) entries(s *step, d *drop) error {
 		}
 		w.write(name)
 		w.write([]byte{':'})
-		dropped, err := w.entry(s, d, unquoted(name))
+		dropped, err := w.entry(s, d, w.unquoted(name))
 		if err != nil {
 			return err
 		}
@@ -211,14 +303,6 @@ func (w *walker) entries(s *step, d *drop) error {
 	w.write([]byte{'}'})
 	_, err := w.dec.ReadToken()
 	return err
-}
-
-// unquoted is an entry's name. Few names need unquoting, and the others need no copy.
-func unquoted(name jsontext.Value) []byte {
-	if bytes.IndexByte(name, '\\') < 0 {
-		return name[1 : len(name)-1]
-	}
-	return []byte(scalar(name))
 }
 
 // entry walks the value of one entry and tells whether the text goes on without it.
@@ -261,11 +345,7 @@ func (w *walker) fitting(next *step, d *drop, name string) (dropped bool, err er
 		w.write(raw)
 		return false, nil
 	}
-	outer := w.dec
-	w.dec = jsontext.NewDecoder(strings.NewReader(string(raw)), options...)
-	err = w.value(next, nil)
-	w.dec = outer
-	return false, err
+	return false, w.within(string(raw), func() error { return w.value(next, nil) })
 }
 
 // elements walks a list.
@@ -306,7 +386,7 @@ func (w *walker) elements(s *step, d *drop) error {
 }
 
 // object gathers what the built-in groups found and leaves the others as matches.
-func (w *walker) object() (Object, error) {
+func (w *walker) object() Object {
 	own := len(w.plan.groups) - len(builtin)
 	o := Object{Text: w.out}
 	rest := w.matches[:0]
@@ -317,7 +397,7 @@ func (w *walker) object() (Object, error) {
 			o.APIVersion, o.Kind, o.Namespace, o.Name, o.UID, o.ResourceVersion = v[0], v[1], v[2], v[3], v[4], v[5]
 			o.Created, o.Bookmark = seconds(v[6]), v[7] == "true"
 		case 1:
-			o.Labels = pairsOf(v[0])
+			o.Labels = w.pairs(v[0])
 		case 2:
 			group, _, ok := strings.Cut(v[0], "/")
 			if !ok {
@@ -328,8 +408,8 @@ func (w *walker) object() (Object, error) {
 			rest = append(rest, m)
 		}
 	}
-	o.Matches = rest
-	return o, nil
+	o.Matches = slices.Clone(rest)
+	return o
 }
 
 func seconds(text string) int64 {
@@ -340,28 +420,29 @@ func seconds(text string) int64 {
 	return t.Unix()
 }
 
-// pairsOf reads an object of strings, sorted by key.
-func pairsOf(raw string) []topo.Pair {
-	if raw == "" || raw == "{}" {
+// pairs reads an object of strings, sorted by key.
+func (w *walker) pairs(raw string) (out []topo.Pair) {
+	if raw == "" || raw == composite {
 		return nil
 	}
-	dec := jsontext.NewDecoder(strings.NewReader(raw), options...)
-	if _, err := dec.ReadToken(); err != nil {
+	_ = w.within(raw, func() error { // it has been read once
+		if _, err := w.dec.ReadToken(); err != nil {
+			return err
+		}
+		for w.dec.PeekKind() == '"' {
+			name, err := w.dec.ReadValue()
+			if err != nil {
+				return err
+			}
+			key := w.scalar(name)
+			value, err := w.dec.ReadValue()
+			if err != nil {
+				return err
+			}
+			out = append(out, topo.Pair{Key: key, Value: w.scalar(value)})
+		}
 		return nil
-	}
-	var out []topo.Pair
-	for dec.PeekKind() == '"' {
-		name, err := dec.ReadValue()
-		if err != nil {
-			return out
-		}
-		key := scalar(name)
-		value, err := dec.ReadValue()
-		if err != nil {
-			return out
-		}
-		out = append(out, topo.Pair{Key: key, Value: scalar(value)})
-	}
+	})
 	slices.SortStableFunc(out, func(a, b topo.Pair) int { return strings.Compare(a.Key, b.Key) })
 	return slices.CompactFunc(out, func(a, b topo.Pair) bool { return a.Key == b.Key })
 }

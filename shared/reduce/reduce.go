@@ -42,11 +42,19 @@ func New(table *rules.Table) *Reducer { return &Reducer{table: table} }
 
 // Reduce reads one object of a kind. Malformed JSON is a BadRequest.
 func (r *Reducer) Reduce(kind Kind, raw []byte, text bool) (Object, error) {
+	if !text {
+		return r.ReduceInto(kind, raw, nil)
+	}
+	return r.ReduceInto(kind, raw, make([]byte, 0, len(raw)))
+}
+
+// ReduceInto is Reduce with a buffer for the text, which is no text where the buffer is nil. The object's Text is this buffer, grown if need be.
+func (r *Reducer) ReduceInto(kind Kind, raw, text []byte) (Object, error) {
 	p, err := r.plan(kind)
 	if err != nil {
 		return Object{}, err
 	}
-	o, err := p.fields.Read(raw, text)
+	o, err := p.fields.ReadInto(raw, text)
 	if err != nil {
 		return Object{}, err
 	}
@@ -92,7 +100,7 @@ func (r *Reducer) plan(kind Kind) (*plan, error) {
 // know even that.
 func (p *plan) sort(matches []fields.Match) ([]topo.Fact, health.Facts) {
 	found := make(health.Facts, len(p.health.Groups))
-	var facts []topo.Fact
+	facts := make([]topo.Fact, 0, len(matches))
 	for _, m := range matches {
 		switch {
 		case m.Group >= len(p.rules):

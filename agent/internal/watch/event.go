@@ -137,9 +137,10 @@ func (s *Source) page(ctx context.Context, kind Kind, namespace string, opts met
 	}
 	defer body.Close()
 	var failed error
+	front := headerOf(kind)
 	meta, err := readList(body, func(raw []byte) {
 		if failed == nil {
-			if failed = item(typed(kind, raw)); failed != nil {
+			if failed = item(front.typed(raw)); failed != nil {
 				cancel()
 			}
 		}

@@ -255,7 +255,7 @@ func (f *fakeAPI) get(w http.ResponseWriter, k *fakeKind, key string) {
 		refuse(w, 404, "not found")
 		return
 	}
-	fmt.Fprint(w, string(typed(k.Kind, []byte(raw))))
+	fmt.Fprint(w, string(headerOf(k.Kind).typed([]byte(raw))))
 }
 
 // in is called with mu held.
@@ -328,7 +328,7 @@ func (f *fakeAPI) follow(w http.ResponseWriter, r *http.Request, k *fakeKind, na
 }
 
 func emit(w http.ResponseWriter, k *fakeKind, word, raw string) {
-	fmt.Fprintf(w, `{"type":%q,"object":%s}`+"\n", word, typed(k.Kind, []byte(raw)))
+	fmt.Fprintf(w, `{"type":%q,"object":%s}`+"\n", word, headerOf(k.Kind).typed([]byte(raw)))
 }
 
 func (f *fakeAPI) discovery(w http.ResponseWriter, core bool) {
@@ -393,7 +393,7 @@ func (f *fakeAPI) oldVersion(w http.ResponseWriter, gv string) {
 // "bad", and panics on one with a field "worse".
 type plainDecoder struct{}
 
-func (plainDecoder) Decode(k Kind, raw []byte, text bool) (Object, error) {
+func (plainDecoder) Decode(k Kind, raw, text []byte) (Object, error) {
 	var o struct {
 		Metadata   metav1.ObjectMeta
 		Bad, Worse bool
@@ -410,8 +410,8 @@ func (plainDecoder) Decode(k Kind, raw []byte, text bool) (Object, error) {
 	}
 	ref := topo.Ref{Group: k.Group, Kind: k.GroupKind.Kind, Namespace: o.Metadata.Namespace, Name: o.Metadata.Name}
 	obj := Object{Resource: &topo.Resource{Ref: ref, UID: string(o.Metadata.UID), Version: k.Version, Status: o.Color}, ResourceVersion: o.Metadata.ResourceVersion}
-	if text {
-		obj.Text = slices.Clone(raw)
+	if text != nil {
+		obj.Text = append(text, raw...)
 	}
 	return obj, nil
 }

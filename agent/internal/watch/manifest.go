@@ -30,15 +30,21 @@ func newCompressor() *zstd.Encoder {
 	return enc
 }
 
-// compress works in a buffer that is used again, since the bytes may wait for long and shouldn't be larger than they are.
-func (s *Source) compress(text []byte) []byte {
-	buf := s.scratch.Get().(*[]byte)
-	*buf = s.zip.EncodeAll(text, (*buf)[:0])
-	out := bytes.Clone(*buf)
-	if cap(*buf) <= keepBuffer {
-		s.scratch.Put(buf)
+// buffers are what one object at a time is worked on in.
+type buffers struct{ text, zip []byte }
+
+func (s *Source) borrow() *buffers { return s.scratch.Get().(*buffers) }
+
+func (s *Source) giveBack(b *buffers) {
+	if cap(b.text) <= keepBuffer && cap(b.zip) <= keepBuffer {
+		s.scratch.Put(b)
 	}
-	return out
+}
+
+// compress gives bytes of their own, since they may wait for long and shouldn't be larger than they are.
+func (s *Source) compress(b *buffers) []byte {
+	b.zip = s.zip.EncodeAll(b.text, b.zip[:0])
+	return bytes.Clone(b.zip)
 }
 
 func textHash(text []byte) topo.ID {
@@ -60,8 +66,7 @@ func (s *Source) Read(ctx context.Context, ref topo.Ref) (m topo.Manifest, found
 	case err != nil:
 		return topo.Manifest{}, false, asFault(err, "%s can't be read again", ref)
 	}
-	m, err = s.manifest(w.kind, typed(w.kind, raw))
-	return m, err == nil, err
+	return s.manifest(w.kind, headerOf(w.kind).typed(raw), func(topo.Ref) bool { return true })
 }
 
 // ReadMany is Read for many: it gives the manifests of those that are there, in no order, and leaves out the others. It
@@ -110,14 +115,11 @@ func (s *Source) readListed(ctx context.Context, kind Kind, refs []topo.Ref, giv
 	}
 	for _, namespace := range s.namespaces(kind) {
 		err := s.pages(ctx, kind, namespace, func(raw []byte) error {
-			obj, err := s.decode(kind, raw, true)
-			if err != nil {
-				return nil // the watch has told of it
+			m, found, err := s.manifest(kind, raw, func(r topo.Ref) bool { _, want := wanted[r]; return want })
+			if err != nil || !found {
+				return nil // of what can't be read the watch has told
 			}
-			if _, want := wanted[obj.Resource.Ref]; !want {
-				return nil
-			}
-			return give(s.pack(obj))
+			return give(m)
 		})
 		if err != nil {
 			return err
@@ -126,14 +128,13 @@ func (s *Source) readListed(ctx context.Context, kind Kind, refs []topo.Ref, giv
 	return nil
 }
 
-func (s *Source) manifest(kind Kind, raw []byte) (topo.Manifest, error) {
-	obj, err := s.decode(kind, raw, true)
-	if err != nil {
-		return topo.Manifest{}, err
+// manifest packs an object's text if the object is wanted.
+func (s *Source) manifest(kind Kind, raw []byte, wanted func(topo.Ref) bool) (m topo.Manifest, found bool, err error) {
+	buf := s.borrow()
+	defer s.giveBack(buf)
+	obj, err := s.decode(kind, raw, buf, true)
+	if err != nil || !wanted(obj.Resource.Ref) {
+		return m, false, err
 	}
-	return s.pack(obj), nil
-}
-
-func (s *Source) pack(obj Object) topo.Manifest {
-	return topo.Manifest{Ref: obj.Resource.Ref, Hash: textHash(obj.Text), Body: s.compress(obj.Text)}
+	return topo.Manifest{Ref: obj.Resource.Ref, Hash: textHash(obj.Text), Body: s.compress(buf)}, true, nil
 }

@@ -13,7 +13,9 @@ import (
 
 // resource takes in an object that is there. The error means that not even its version could be learned.
 func (l *lane) resource(raw []byte) (string, error) {
-	obj, err := l.src.decode(l.kind, raw, l.src.cfg.Manifests)
+	buf := l.src.borrow()
+	defer l.src.giveBack(buf)
+	obj, err := l.src.decode(l.kind, raw, buf, l.src.cfg.Manifests)
 	if err != nil {
 		return l.skip(raw, err)
 	}
@@ -24,7 +26,7 @@ func (l *lane) resource(raw []byte) (string, error) {
 	if l.src.cfg.Manifests {
 		c.Hash = textHash(obj.Text)
 		if l.src.queue.room() {
-			c.Body = l.src.compress(obj.Text)
+			c.Body = l.src.compress(buf)
 		}
 	}
 	l.give(c)
@@ -73,14 +75,21 @@ func (l *lane) skip(raw []byte, cause error) (string, error) {
 	return m.ResourceVersion, err
 }
 
-// decode calls the Decoder; what it does to a single object is that object's problem.
-func (s *Source) decode(kind Kind, raw []byte, text bool) (obj Object, err error) {
+// decode calls the Decoder; what it does to a single object is that object's problem. The text, if one is wanted, is in buf.
+func (s *Source) decode(kind Kind, raw []byte, buf *buffers, text bool) (obj Object, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("internal error: %v", r)
 		}
 	}()
-	obj, err = s.cfg.Decoder.Decode(kind, raw, text)
+	var into []byte
+	if buf.text = buf.text[:0]; text {
+		into = buf.text
+	}
+	obj, err = s.cfg.Decoder.Decode(kind, raw, into)
+	if obj.Text != nil {
+		buf.text = obj.Text
+	}
 	if err == nil && obj.Resource == nil {
 		err = fmt.Errorf("nothing was made of it")
 	}
@@ -91,21 +100,26 @@ func (s *Source) passesOver(namespace string) bool {
 	return namespace != "" && slices.Contains(s.cfg.ExcludeNamespaces, namespace)
 }
 
-// typed gives the item of a list the kind and version that it has in a watch or alone: API servers leave them out of
-// the items of built-in kinds, and the text of an object must not depend on how it was read.
-func (l *lane) typed(raw []byte) []byte { return typed(l.kind, raw) }
+// header is what the items of a list are given at their front: the kind and version that each has in a watch or alone. API servers leave them
+// out of the items of built-in kinds, and the text of an object must not depend on how it was read.
+type header struct{ text, item []byte }
 
-func typed(k Kind, raw []byte) []byte {
-	body := bytes.TrimLeft(raw, " \t\r\n")
-	if !bytes.HasPrefix(body, []byte("{")) || bytes.HasPrefix(body, []byte(`{"kind":`)) || bytes.HasPrefix(body, []byte(`{"apiVersion":`)) {
-		return raw
-	}
+func headerOf(k Kind) *header {
 	version := k.Version
 	if k.Group != "" {
 		version = k.Group + "/" + k.Version
 	}
 	kindJSON, _ := json.Marshal(k.Kind) // a string can't fail
 	versionJSON, _ := json.Marshal(version)
-	head := fmt.Appendf(make([]byte, 0, len(raw)+128), `{"kind":%s,"apiVersion":%s,`, kindJSON, versionJSON)
-	return append(head, body[1:]...)
+	return &header{text: fmt.Appendf(nil, `{"kind":%s,"apiVersion":%s,`, kindJSON, versionJSON)}
+}
+
+// typed gives an item with its kind and version, good until the next call.
+func (h *header) typed(raw []byte) []byte {
+	body := bytes.TrimLeft(raw, " \t\r\n")
+	if !bytes.HasPrefix(body, []byte("{")) || bytes.HasPrefix(body, []byte(`{"kind":`)) || bytes.HasPrefix(body, []byte(`{"apiVersion":`)) {
+		return raw
+	}
+	h.item = append(append(h.item[:0], h.text...), body[1:]...)
+	return h.item
 }

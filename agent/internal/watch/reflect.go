@@ -71,7 +71,8 @@ func (r lister) ListWithContext(ctx context.Context, opts metav1.ListOptions) (r
 		return nil, err
 	}
 	defer body.Close()
-	meta, err := readList(body, func(raw []byte) { _, _ = r.l.consume(r.l.typed(raw)) })
+	front := headerOf(r.l.kind)
+	meta, err := readList(body, func(raw []byte) { _, _ = r.l.consume(front.typed(raw)) })
 	if err != nil {
 		return nil, fmt.Errorf("read the list of %s: %w", r.l.kind.Plural, err)
 	}

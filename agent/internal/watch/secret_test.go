@@ -15,12 +15,12 @@ import (
 // fieldsDecoder makes texts as the agent does, and nothing else.
 type fieldsDecoder struct{}
 
-func (fieldsDecoder) Decode(k Kind, raw []byte, text bool) (Object, error) {
+func (fieldsDecoder) Decode(k Kind, raw, text []byte) (Object, error) {
 	plan, err := fields.Compile(k.GroupKind, []fields.Group{{Path: "data", Fields: []string{"password"}}, {Path: "", Fields: []string{"type"}}})
 	if err != nil {
 		return Object{}, err
 	}
-	o, err := plan.Read(raw, text)
+	o, err := plan.ReadInto(raw, text)
 	if err != nil {
 		return Object{}, err
 	}

@@ -24,7 +24,7 @@ type Source struct {
 	client  *client
 	queue   *queue
 	zip     *zstd.Encoder
-	scratch sync.Pool // of *[]byte, for what is compressed
+	scratch sync.Pool // of *buffers
 	pace    pace
 	turns   chan struct{}
 	poke    chan struct{} // one token: kinds may have come or gone
@@ -50,7 +50,7 @@ func New(cfg Config) (*Source, error) {
 		cfg: cfg, log: cfg.Log, queue: newQueue(cfg.ManifestBytes), zip: newCompressor(), pace: defaultPace(cfg),
 		turns: make(chan struct{}, atOnce), poke: make(chan struct{}, 1), watchers: map[topo.GroupKind]*watcher{},
 	}
-	s.scratch.New = func() any { return new([]byte) }
+	s.scratch.New = func() any { return &buffers{text: make([]byte, 0, 4<<10)} }
 	var err error
 	s.client, err = newClient(cfg.RESTConfig, s.queue.reached)
 	return s, err

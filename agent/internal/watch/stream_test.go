@@ -102,7 +102,7 @@ func TestTyped(t *testing.T) {
 		`{"kind":"Other"}`:                     `{"kind":"Other"}`,
 		`null`:                                 `null`,
 	} {
-		if got := string(typed(widgets, []byte(in))); got != want {
+		if got := string(headerOf(widgets).typed([]byte(in))); got != want {
 			t.Errorf("%s: %s", in, got)
 		}
 	}

@@ -36,14 +36,14 @@ type Kind struct {
 // Object is what a Decoder makes of one object.
 type Object struct {
 	Resource        *topo.Resource
-	Text            []byte // canonical JSON of what may be shared of the object; nil unless asked for
+	Text            []byte // canonical JSON of what may be shared of the object; nil unless there was a buffer for it
 	ResourceVersion string
 }
 
-// Decoder reduces the JSON of one object of a kind, and gives its text if text is true. It is called by many at once
-// and keeps nothing of raw. An error means that this object can't be understood, not that the stream is broken.
+// Decoder reduces the JSON of one object of a kind, and gives its text, if text isn't nil, in this buffer or in one that it
+// has grown to. It is called by many at once and keeps nothing of either. An error means that this object can't be understood, not that the stream is broken.
 type Decoder interface {
-	Decode(kind Kind, raw []byte, text bool) (Object, error)
+	Decode(kind Kind, raw, text []byte) (Object, error)
 }
 
 // KindStatus is how the watch of one kind stands.

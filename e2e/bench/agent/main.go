@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -27,7 +28,8 @@ func main() {
 		{name: "5k", load: load{Kinds: 60, Objects: 5000}, measure: (*bench).objects},
 		{name: "20k", load: load{Kinds: 1, Pods: 20000}, measure: (*bench).pods},
 	}}
-	flag.StringVar(&b.programs.Agent, "agent", "", "the `file` of the agent's program; built if empty")
+	flag.StringVar(&b.programs.Agent, "agent", "", "the `file` of the agent's program; built if it or the hub's isn't given")
+	flag.StringVar(&b.programs.Hub, "hub", "", "the `file` of the hub's program")
 	only := flag.String("only", "", "measure only the cluster of this name: 5k or 20k")
 	for _, f := range b.fields {
 		flag.StringVar(&f.kubeconfig, f.name, "", "kubeconfig `file` of the cluster for these; a new one if empty. What it lacks is made in it, and stays")
@@ -95,11 +97,11 @@ func (b *bench) run(ctx context.Context, only string) (err error) {
 }
 
 func (b *bench) build(ctx context.Context) error {
-	built, err := stack.Build(ctx, filepath.Join(b.dir, "bin"), os.Stderr)
-	if b.programs.Agent != "" {
-		built.Agent = b.programs.Agent
+	if b.programs.Agent != "" && b.programs.Hub != "" {
+		return nil
 	}
-	b.programs = built
+	built, err := stack.Build(ctx, filepath.Join(b.dir, "bin"), os.Stderr)
+	b.programs.Agent, b.programs.Hub = cmp.Or(b.programs.Agent, built.Agent), cmp.Or(b.programs.Hub, built.Hub)
 	return err
 }
 
