@@ -49,8 +49,9 @@ type Backend interface {
 
 // Base holds the methods of the store that need no more than shared statements; a body embeds it.
 type Base struct {
-	db  Backend
-	sql Dialect
+	db    Backend
+	sql   Dialect
+	sweep sweep
 }
 
 // NewBase makes the shared part of a body.

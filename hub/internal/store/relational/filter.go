@@ -106,6 +106,27 @@ func accessTo(seen *sight, v fleet.View, wanted []fleet.ClusterID) access {
 	return a
 }
 
+// split gives one access a cluster, when the clusters are few enough to ask one by one, each along its own index: among the rows of all
+// clusters of a tenant, those of a few may be far apart.
+func (a *access) split() (each []access) {
+	n := len(a.whole)
+	for _, p := range a.partial {
+		n += len(p.clusters)
+	}
+	if a.every || n < 2 || n > 8 {
+		return nil
+	}
+	for _, c := range a.whole {
+		each = append(each, access{whole: []int64{c}})
+	}
+	for _, p := range a.partial {
+		for _, c := range p.clusters {
+			each = append(each, access{partial: []spaces{{[]int64{c}, p.namespaces}}})
+		}
+	}
+	return each
+}
+
 // in gives the condition that a row with those columns for cluster and namespace is shown; "" when every row is.
 func (a *access) in(w *where, cluster, namespace string) string {
 	if a.every {

@@ -92,7 +92,7 @@ func (b *Base) PurgeRows(ctx context.Context, c Conn, at store.Scope, limit int,
 func purgeSQL(table, key string) string {
 	backwards := strings.ReplaceAll(key, ",", " DESC,") + " DESC"
 	return `DELETE FROM ` + table + ` WHERE tenant_id = $1 AND cluster_id = $2 AND (` + key + `) <= (SELECT ` + key + ` FROM
-		(SELECT ` + key + ` FROM ` + table + ` WHERE tenant_id = $1 AND cluster_id = $2 ORDER BY ` + key + ` LIMIT $3) AS some ORDER BY ` + backwards + ` LIMIT 1)`
+		(SELECT ` + key + ` FROM ` + table + ` WHERE tenant_id = $1 AND cluster_id = $2 ORDER BY ` + key + ` LIMIT $3) AS page ORDER BY ` + backwards + ` LIMIT 1)`
 }
 
 // loadTables is how many of clusterTables a first load writes.

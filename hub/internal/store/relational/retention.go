@@ -27,6 +27,9 @@ func (b *Base) Trim(ctx context.Context, keep store.Keep, limit int) (more bool,
 	if err != nil {
 		return false, err
 	}
+	if err := b.sweepRefs(ctx, limit); err != nil {
+		return false, err
+	}
 	stale, err := b.trimStreams(ctx, instant.Add(-keep.Events), limit)
 	return more || left || stale, err
 }

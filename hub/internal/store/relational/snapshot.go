@@ -1,7 +1,9 @@
 package relational
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
@@ -130,7 +132,27 @@ func (s *snapshot) Resources(ctx context.Context, f store.Filter, after *store.K
 	if err != nil || a.empty() {
 		return nil, err
 	}
-	w, err := s.filtered(&a, &f)
+	parts := a.split()
+	if parts == nil {
+		return s.page(ctx, seen, &a, &f, after, limit)
+	}
+	var all []store.Row
+	for i := range parts {
+		page, err := s.page(ctx, seen, &parts[i], &f, after, limit)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+	}
+	slices.SortFunc(all, func(x, y store.Row) int {
+		return cmp.Or(x.Node.Ref.Compare(y.Node.Ref), cmp.Compare(x.Cluster, y.Cluster))
+	})
+	return all[:min(limit, len(all))], nil
+}
+
+// page lists rows of what an access shows.
+func (s *snapshot) page(ctx context.Context, seen *sight, a *access, f *store.Filter, after *store.Key, limit int) ([]store.Row, error) {
+	w, err := s.filtered(a, f)
 	if err != nil {
 		return nil, err
 	}

@@ -112,6 +112,18 @@ func trim(_ *testing.T, h *house) {
 	if !h.DropDays {
 		h.equal(h.count("resources_history"), 0)
 	}
+	// The identity of what is gone altogether goes too, that of what an edge names stays.
+	s.apply(store.Delta{GoneNodes: []topo.ID{ref("Pod", "a").ID()}, Edges: []topo.Edge{edge(ref("Pod", "x"), ref("Pod", "y"), "r")}})
+	if h.DropDays {
+		h.must(h.Exec(h.ctx, "DELETE FROM resources_history"))
+	}
+	for range 2 {
+		_, err = h.Store.Trim(h.ctx, store.Keep{}, 3)
+		h.must(err)
+	}
+	h.equal(h.count("refs"), 2)
+	_, last, err = h.Store.FeedBounds(h.ctx, h.tenant)
+	h.must(err)
 	s.apply(store.Delta{Nodes: []topo.Node{pod("b")}})
 	entries, err = h.Store.Entries(h.ctx, h.tenant, last, 10)
 	h.must(err)

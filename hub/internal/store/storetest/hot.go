@@ -13,7 +13,8 @@ import (
 // Fleet is a database with enough rows for plans to matter.
 type Fleet struct {
 	Tenant fleet.TenantID
-	At     store.Scope // one of its clusters, of which Pods is how many pods it has
+	At     store.Scope     // one of its clusters, of which Pods is how many pods it has
+	First  fleet.ClusterID // another of them
 	Pods   int
 }
 
@@ -27,6 +28,7 @@ func Fill(t testing.TB, s store.Store, clusters, pods int) Fleet {
 	}
 	f := Fleet{Tenant: tenant.ID, Pods: pods}
 	for c := range clusters {
+		f.First = f.At.Cluster
 		f.At = store.Scope{Tenant: tenant.ID, Cluster: fleet.NewClusterID()}
 		if err := s.CreateCluster(ctx, fleet.Cluster{Tenant: tenant.ID, ID: f.At.Cluster, Name: fmt.Sprint("c", c)}); err != nil {
 			t.Fatal(err)
@@ -70,6 +72,7 @@ func crowd(pods int) (d store.Delta) {
 func HotQueries(ctx context.Context, t testing.TB, r store.Reader, f Fleet, name func(string)) {
 	t.Helper()
 	all := fleet.View{Tenant: f.Tenant, Everything: true}
+	few := fleet.View{Tenant: f.Tenant, Clusters: map[fleet.ClusterID][]string{f.At.Cluster: {"team-1"}, f.First: nil}}
 	pods, one := []topo.GroupKind{{Kind: "Pod"}}, []fleet.ClusterID{f.At.Cluster}
 	middle := &store.Key{Ref: Pod(f.Pods / 2).Ref, Cluster: f.At.Cluster}
 	label := func(key, value string) []store.Requirement {
@@ -92,6 +95,7 @@ func HotQueries(ctx context.Context, t testing.TB, r store.Reader, f Fleet, name
 			{"one object everywhere", store.Filter{View: all, Kinds: pods, Namespaces: []string{"team-5"}, Names: []string{"web-000005"}}, nil},
 			{"a rare label", store.Filter{View: all, Labels: label("app", "app-7")}, nil},
 			{"a rare label in a cluster", store.Filter{View: all, Clusters: one, Labels: label("hash", "77")}, nil},
+			{"two clusters of many", store.Filter{View: few, Kinds: pods}, middle},
 			{"a common label", store.Filter{View: all, Kinds: pods, Labels: label("tier", "front")}, middle},
 		}
 		for _, l := range lists {
