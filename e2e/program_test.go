@@ -116,6 +116,6 @@ func endsSoon(t *testing.T, what string, stop func() error) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("%s took %s to end", what, took)
 	} else {
-		t.Log(fmt.Sprintf("%s ended in %s", what, took.Round(time.Millisecond)))
+		t.Logf("%s ended in %s", what, took.Round(time.Millisecond))
 	}
 }
