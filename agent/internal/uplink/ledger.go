@@ -37,7 +37,7 @@ type News struct {
 // The bounds of what a ledger keeps for the hub.
 const (
 	maxMarks  = 100_000 // keys beyond one for each row; then comparing digests is cheaper than remembering
-	maxBodies = 8 << 20 // bytes of manifests not yet sent
+	maxBodies = 4 << 20 // bytes of manifests not yet sent
 	maxEvents = 4096    // newest events not yet sent
 	maxAhead  = 4       // deltas sent ahead of the acknowledgement, but for loads: so that what comes meanwhile is coalesced
 	maxReads  = 16384   // manifests being read again at a time: where these are many, their kinds are listed, which costs all that there are

@@ -299,3 +299,53 @@ func FuzzLedger(f *testing.F) {
 		p.equal()
 	})
 }
+
+// Texts that don't fit are read again, no more of them at a time than there is room for, until the hub has them all.
+func TestTextsBeyondTheBoundAreReadAgain(t *testing.T) {
+	p := newPair(t)
+	p.connect()
+	big := strings.Repeat("x", maxBodies/4)
+	for i := range 12 {
+		n := p.put(i, "Running", nil, true)
+		p.texts[ref(i)] += big
+		n.Manifests[0] = manifest(ref(i), p.texts[ref(i)])
+		p.ledger.Absorb(n)
+	}
+	if p.ledger.bodies.size > maxBodies {
+		t.Fatalf("%d bytes of texts are kept", p.ledger.bodies.size)
+	}
+	p.ledger.Absorb(News{Synced: true})
+	p.settle()
+	p.equal()
+	if !p.ledger.Room() || p.ledger.bodies.size != 0 {
+		t.Errorf("%d bytes are still kept when all is told", p.ledger.bodies.size)
+	}
+}
+
+func TestAReadingThatFailsIsTriedAgain(t *testing.T) {
+	p := newPair(t)
+	p.connect()
+	p.ledger.Absorb(p.put(1, "Running", nil, false))
+	p.ledger.Absorb(p.put(2, "Running", nil, false))
+	p.ledger.Absorb(News{Synced: true})
+	var asked []topo.Ref
+	for asked == nil {
+		f, err := p.ledger.Next()
+		if err != nil || f == nil {
+			t.Fatalf("nothing is asked for: %v", err)
+		}
+		for _, answer := range p.hub.take(f) {
+			if _, err := p.ledger.Receive(answer); err != nil {
+				t.Fatal(err)
+			}
+		}
+		asked = p.ledger.Wanted()
+	}
+	p.ledger.Provide([]topo.Manifest{manifest(asked[0], p.texts[asked[0]])})
+	p.ledger.Provided(asked, true)
+	if len(p.ledger.reading) != 0 || len(p.ledger.marks.manifests) != 2 {
+		t.Errorf("%d are being read and %d marked, want the one found and the one to be asked for again", len(p.ledger.reading), len(p.ledger.marks.manifests))
+	}
+	p.settle()
+	p.equal()
+}

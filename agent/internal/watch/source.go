@@ -44,7 +44,7 @@ func New(cfg Config) (*Source, error) {
 		cfg.Log = zap.NewNop()
 	}
 	if cfg.ManifestBytes <= 0 {
-		cfg.ManifestBytes = 8 << 20
+		cfg.ManifestBytes = 4 << 20
 	}
 	s := &Source{
 		cfg: cfg, log: cfg.Log, queue: newQueue(cfg.ManifestBytes), zip: newCompressor(), pace: defaultPace(cfg),

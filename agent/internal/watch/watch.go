@@ -20,7 +20,7 @@ type Config struct {
 	Namespaces        []string         // where namespaced kinds are watched; everywhere if empty
 	ExcludeNamespaces []string         // whose objects and events are passed over
 
-	ManifestBytes int           // how many compressed bytes may wait for Next; 8 MiB if 0
+	ManifestBytes int           // how many compressed bytes may wait for Next; 4 MiB if 0
 	Retry         time.Duration // between tries of a kind that is refused, give or take a half; 5 minutes if 0
 	Rediscover    time.Duration // between looks for new kinds when nothing says that there are any; 10 minutes if 0
 }
