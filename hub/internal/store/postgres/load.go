@@ -98,8 +98,13 @@ func (l *load) Add(ctx context.Context, d store.Delta) ([]store.Quarantined, err
 	return relational.Named(l.at, bad), nil
 }
 
+// unflushed begins the transaction of a chunk. It need not be on disk when it ends: nobody sees its rows before the load's last transaction, whose
+// flush takes everything before it along, and a load that a crash cuts off begins anew.
+var unflushed = pgx.TxOptions{BeginQuery: `BEGIN; SET LOCAL synchronous_commit = off`}
+
+// add writes a chunk. A large one goes in over several connections at once; the first keeps the cluster's lock until the others have committed.
 func (l *load) add(ctx context.Context, k *relational.Keyed, bad []store.Quarantined, undo bool) error {
-	return l.s.transact(ctx, pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
+	return l.s.transact(ctx, unflushed, func(ctx context.Context, tx pgx.Tx) error {
 		f, err := fenceOf(ctx, tx, l.at)
 		if err != nil {
 			return err
@@ -107,19 +112,40 @@ func (l *load) add(ctx context.Context, k *relational.Keyed, bad []store.Quarant
 		if err := l.check(f); err != nil {
 			return err
 		}
-		if err := copyRows(ctx, tx, l.at, k); err != nil {
+		lanes, done, err := l.s.lanes(ctx, tx, k.Len())
+		if err != nil {
 			return err
 		}
-		w := newWrites(l.at, false)
-		w.events(k.Events)
-		if err := tx.SendBatch(ctx, &w.batch).Close(); err != nil {
+		defer done()
+		if err := copyRows(ctx, lanes, l.at, k); err != nil {
 			return err
+		}
+		if len(k.Events) > 0 {
+			w := newWrites(l.at, false)
+			w.events(k.Events)
+			if err := tx.SendBatch(ctx, &w.batch).Close(); err != nil {
+				return err
+			}
 		}
 		if undo {
 			return errUndo
 		}
-		return relational.PutQuarantined(ctx, txConn{tx}, relational.Named(l.at, bad))
+		if err := relational.PutQuarantined(ctx, txConn{tx}, relational.Named(l.at, bad)); err != nil {
+			return err
+		}
+		return l.commitLanes(ctx, lanes[1:])
 	})
+}
+
+// commitLanes ends the connections beside the first. If that fails half-way, some rows of the chunk are there: the load can't go on.
+func (l *load) commitLanes(ctx context.Context, lanes []pgx.Tx) error {
+	for _, lane := range lanes {
+		if err := lane.Commit(ctx); err != nil {
+			l.over = true
+			return err
+		}
+	}
+	return nil
 }
 
 // Commit implements store.Load.
@@ -207,74 +233,4 @@ const finishLoad = `UPDATE clusters c SET seq = $3, applied_pos = f.pos, applied
 func (l *load) Abort(context.Context) error {
 	l.over = true
 	return nil
-}
-
-// copyRows writes rows of a load, a table at a time; what is sorted by key goes in fastest.
-func copyRows(ctx context.Context, tx pgx.Tx, at store.Scope, k *relational.Keyed) error {
-	for _, c := range []struct {
-		table   string
-		columns []string
-		rows    pgx.CopyFromSource
-	}{
-		{"refs", refColumns, refSource(at, k.Nodes)},
-		{"resources", resourceColumns, nodeSource(at, k.Nodes)},
-		{"labels", labelsColumns, labelSource(at, k.Labels())},
-		{"edges", edgesColumns, edgeSource(at, k.Edges)},
-		{"manifests", manifestsColumns, manifestSource(at, k.Manifests)},
-	} {
-		if _, err := tx.CopyFrom(ctx, pgx.Identifier{c.table}, c.columns, c.rows); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-var (
-	refColumns      = []string{"tenant_id", "cluster_id", "id", "api_group", "kind", "namespace", "name"}
-	resourceColumns = []string{"tenant_id", "cluster_id", "id", "api_group", "kind", "namespace", "name", "uid", "version", "presence", "health", "status",
-		"created", "labels", "attrs", "hash", "origin", "valid_from"}
-	labelsColumns    = []string{"tenant_id", "key", "value", "cluster_id", "id", "valid_from"}
-	edgesColumns     = []string{"tenant_id", "cluster_id", "source", "id", "target", "rule", "type", "disc", "path", "attrs", "hash", "origin", "valid_from"}
-	manifestsColumns = []string{"tenant_id", "cluster_id", "id", "hash", "body", "valid_from"}
-)
-
-func refSource(at store.Scope, rows []relational.NodeRow) pgx.CopyFromSource {
-	return pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
-		r := &rows[i].Node.Ref
-		return []any{int64(at.Tenant), int64(at.Cluster), [16]byte(rows[i].ID), r.Group, r.Kind, r.Namespace, r.Name}, nil
-	})
-}
-
-func nodeSource(at store.Scope, rows []relational.NodeRow) pgx.CopyFromSource {
-	return pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
-		n := rows[i].Node
-		return []any{int64(at.Tenant), int64(at.Cluster), [16]byte(rows[i].ID), n.Ref.Group, n.Ref.Kind, n.Ref.Namespace, n.Ref.Name, n.UID, n.Version,
-			int16(n.Presence), int16(n.Health), n.Status, n.Created, relational.EncodePairs(n.Labels), relational.EncodePairs(n.Attrs), [16]byte(rows[i].Hash),
-			relational.OriginAgent, int64(0)}, nil
-	})
-}
-
-func labelSource(at store.Scope, rows []relational.LabelRow) pgx.CopyFromSource {
-	return pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
-		return []any{int64(at.Tenant), rows[i].Key, rows[i].Value, int64(at.Cluster), [16]byte(rows[i].ID), int64(0)}, nil
-	})
-}
-
-func edgeSource(at store.Scope, rows []relational.EdgeRow) pgx.CopyFromSource {
-	return pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
-		r, e := &rows[i], rows[i].Edge
-		return []any{int64(at.Tenant), int64(at.Cluster), [16]byte(r.Key.Source), [16]byte(r.Key.ID), [16]byte(r.Target), e.Rule, string(e.Type), e.Disc, e.Path,
-			relational.EncodePairs(e.Attrs), [16]byte(r.Hash), relational.OriginAgent, int64(0)}, nil
-	})
-}
-
-func manifestSource(at store.Scope, rows []relational.ManifestRow) pgx.CopyFromSource {
-	return pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
-		m := rows[i].Manifest
-		body := m.Body
-		if body == nil {
-			body = []byte{} // nil would be NULL
-		}
-		return []any{int64(at.Tenant), int64(at.Cluster), [16]byte(rows[i].ID), [16]byte(m.Hash), body, int64(0)}, nil
-	})
 }

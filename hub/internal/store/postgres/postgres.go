@@ -33,8 +33,10 @@ type Store struct {
 	// writers are the connections of Apply and Commit. Their statements always go by keys, so one plan serves all values; a plan made for one
 	// cluster's values would trust statistics that don't know the cluster yet.
 	writers *pgxpool.Pool
-	bells   relational.Bells
-	herald  *herald
+	// wide has a place for each load that may write over several connections. They are few enough that loads can't wait for each other's.
+	wide   chan struct{}
+	bells  relational.Bells
+	herald *herald
 }
 
 var _ store.Store = (*Store)(nil)
@@ -61,6 +63,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, translate(err)
 	}
 	conf.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	s.wide = make(chan struct{}, conf.MaxConns/(laneCount+1))
 	if s.writers, err = pgxpool.NewWithConfig(ctx, conf); err != nil {
 		s.pool.Close()
 		return nil, translate(err)

@@ -49,13 +49,17 @@ func (k *Keyed) Hash() {
 	if k.hashed {
 		return
 	}
-	for i := range k.Nodes {
-		k.Nodes[i].Hash = k.Nodes[i].Node.Hash()
-	}
-	for i := range k.Edges {
-		r := &k.Edges[i]
-		r.Hash = topo.EdgeHash(r.Key.Source, r.Target, r.Edge.Rule, r.Edge.Type, r.Edge.Disc, r.Edge.Path, r.Edge.Attrs)
-	}
+	inParallel(len(k.Nodes), func(from, to int) {
+		for i := from; i < to; i++ {
+			k.Nodes[i].Hash = k.Nodes[i].Node.Hash()
+		}
+	})
+	inParallel(len(k.Edges), func(from, to int) {
+		for i := from; i < to; i++ {
+			r := &k.Edges[i]
+			r.Hash = topo.EdgeHash(r.Key.Source, r.Target, r.Edge.Rule, r.Edge.Type, r.Edge.Disc, r.Edge.Path, r.Edge.Attrs)
+		}
+	})
 	k.hashed = true
 }
 
@@ -74,35 +78,46 @@ func Prepare(d *store.Delta) (*Keyed, []store.Quarantined) {
 }
 
 func prepareNodes(nodes []topo.Node, bad []store.Quarantined) ([]NodeRow, []store.Quarantined) {
-	rows := make([]NodeRow, 0, len(nodes))
-	for i := range nodes {
-		n := &nodes[i]
-		if why := refuseNode(n); why != "" {
-			bad = append(bad, refused("nodes", n.Ref.String(), why))
-			continue
+	rows, why := make([]NodeRow, len(nodes)), make([]string, len(nodes))
+	inParallel(len(nodes), func(from, to int) {
+		for i := from; i < to; i++ {
+			n := &nodes[i]
+			if why[i] = refuseNode(n); why[i] == "" {
+				rows[i] = NodeRow{ID: n.Ref.ID(), Node: n}
+			}
 		}
-		rows = append(rows, NodeRow{ID: n.Ref.ID(), Node: n})
-	}
+	})
+	rows, bad = sound(rows, why, bad, func(i int) (table, key string) { return "nodes", nodes[i].Ref.String() })
 	return newest(rows, func(a, b NodeRow) int { return a.ID.Compare(b.ID) }), bad
 }
 
-func prepareEdges(edges []topo.Edge, bad []store.Quarantined) ([]EdgeRow, []store.Quarantined) {
-	rows := make([]EdgeRow, 0, len(edges))
-	for i := range edges {
-		e := &edges[i]
-		if why := refuseEdge(e); why != "" {
-			bad = append(bad, refused("edges", e.String(), why))
+// sound leaves out the rows that there is a reason to refuse.
+func sound[R any](rows []R, why []string, bad []store.Quarantined, name func(int) (table, key string)) ([]R, []store.Quarantined) {
+	kept := rows[:0]
+	for i := range rows {
+		if why[i] == "" {
+			kept = append(kept, rows[i])
 			continue
 		}
-		rows = append(rows, edgeRow(e))
+		table, key := name(i)
+		bad = append(bad, refused(table, key, why[i]))
 	}
-	return newest(rows, func(a, b EdgeRow) int { return a.Key.Compare(b.Key) }), bad
+	return kept, bad
 }
 
-func edgeRow(e *topo.Edge) EdgeRow {
-	target := e.Target.ID()
-	key := topo.EdgeKey(e.Source.ID(), target, e.Rule, e.Disc)
-	return EdgeRow{Key: key, Target: target, Edge: e}
+func prepareEdges(edges []topo.Edge, bad []store.Quarantined) ([]EdgeRow, []store.Quarantined) {
+	rows, why := make([]EdgeRow, len(edges)), make([]string, len(edges))
+	inParallel(len(edges), func(from, to int) {
+		for i := from; i < to; i++ {
+			e := &edges[i]
+			if why[i] = refuseEdge(e); why[i] == "" {
+				target := e.Target.ID()
+				rows[i] = EdgeRow{Key: topo.EdgeKey(e.Source.ID(), target, e.Rule, e.Disc), Target: target, Edge: e}
+			}
+		}
+	})
+	rows, bad = sound(rows, why, bad, func(i int) (table, key string) { return "edges", edges[i].String() })
+	return newest(rows, func(a, b EdgeRow) int { return a.Key.Compare(b.Key) }), bad
 }
 
 func prepareManifests(manifests []topo.Manifest, bad []store.Quarantined) ([]ManifestRow, []store.Quarantined) {

@@ -19,17 +19,24 @@ func EncodePairs(ps []topo.Pair) string {
 		return ""
 	}
 	size := 2
-	for _, p := range ps {
-		size += len(p.Key) + len(p.Value) + 6
+	for i := range ps {
+		size += len(ps[i].Key) + len(ps[i].Value) + 6
 	}
-	buf := make([]byte, 0, size)
-	for i, p := range ps {
+	return string(AppendPairs(make([]byte, 0, size), ps))
+}
+
+// AppendPairs appends the column's text.
+func AppendPairs(buf []byte, ps []topo.Pair) []byte {
+	if len(ps) == 0 {
+		return buf
+	}
+	for i := range ps {
 		buf = append(buf, "{,"[min(i, 1)])
-		buf = appendQuoted(buf, p.Key)
+		buf = appendQuoted(buf, ps[i].Key)
 		buf = append(buf, ':')
-		buf = appendQuoted(buf, p.Value)
+		buf = appendQuoted(buf, ps[i].Value)
 	}
-	return string(append(buf, '}'))
+	return append(buf, '}')
 }
 
 func appendQuoted(buf []byte, s string) []byte {
