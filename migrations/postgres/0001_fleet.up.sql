@@ -34,6 +34,7 @@ CREATE TABLE clusters (
     seq bigint NOT NULL DEFAULT 0,
     session_open boolean NOT NULL DEFAULT FALSE,
     load_epoch bigint NOT NULL DEFAULT 0, -- the session whose first load wrote rows that nobody sees yet; 0 for none
+    load_chunks bigint NOT NULL DEFAULT 0, -- of that load, how many are written: a database that crashed may have lost some
     synced boolean NOT NULL DEFAULT FALSE,
     first_seen bigint NOT NULL DEFAULT 0, -- stands for valid_from 0 of this cluster's rows
     state text COLLATE "C" NOT NULL DEFAULT 'never',

@@ -60,15 +60,15 @@ func (r *reads) send(ctx context.Context, conn *pgx.Conn) (err error) {
 }
 
 // current begins a transaction, takes the cluster's lock, and reads what is stored of the rows a delta touches.
-func current(ctx context.Context, conn *pgx.Conn, at store.Scope, k *relational.Keyed) (*relational.Fence, *relational.Now, error) {
+func current(ctx context.Context, conn *pgx.Conn, at store.Scope, k *relational.Keyed) (*fence, *relational.Now, error) {
 	now := relational.NewNow()
-	f := &relational.Fence{}
+	f := &fence{}
 	var r reads
 	r.query(func(relational.Rows) error { return nil }, `BEGIN`)
 	r.query(func(rows relational.Rows) error {
 		f.Found = true
-		return rows.Scan(f.Dest(&f.Applied.At)...)
-	}, relational.SelectFence+` FOR UPDATE`, int64(at.Tenant), int64(at.Cluster))
+		return rows.Scan(f.dest(&f.Applied.At)...)
+	}, selectFence, int64(at.Tenant), int64(at.Cluster))
 	r.nodes(at, k, now)
 	r.edges(at, k, now)
 	r.rest(at, k, now)

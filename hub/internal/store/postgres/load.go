@@ -21,12 +21,14 @@ type load struct {
 	kept  *relational.Loading
 	rows  int // resources and edges written
 	over  bool
+
+	chunks int64 // written
 }
 
 // BeginLoad implements store.Writer.
 func (s *Store) BeginLoad(ctx context.Context, at store.Scope, epoch int64) (store.Load, error) {
 	err := s.transact(ctx, pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
-		f, err := fenceOf(ctx, tx, at)
+		f, err := fenceOf(ctx, tx, at, selectFence)
 		if err != nil {
 			return err
 		}
@@ -38,7 +40,7 @@ func (s *Store) BeginLoad(ctx context.Context, at store.Scope, epoch int64) (sto
 				return err
 			}
 		}
-		_, err = tx.Exec(ctx, `UPDATE clusters SET load_epoch = $3 WHERE tenant_id = $1 AND cluster_id = $2`, int64(at.Tenant), int64(at.Cluster), epoch)
+		_, err = tx.Exec(ctx, `UPDATE clusters SET load_epoch = $3, load_chunks = 0 WHERE tenant_id = $1 AND cluster_id = $2`, int64(at.Tenant), int64(at.Cluster), epoch)
 		return err
 	})
 	if err != nil {
@@ -47,9 +49,24 @@ func (s *Store) BeginLoad(ctx context.Context, at store.Scope, epoch int64) (sto
 	return &load{s: s, at: at, epoch: epoch, kept: relational.NewLoading()}, nil
 }
 
-func fenceOf(ctx context.Context, tx pgx.Tx, at store.Scope) (*relational.Fence, error) {
-	f := &relational.Fence{}
-	err := tx.QueryRow(ctx, relational.SelectFence+` FOR UPDATE`, int64(at.Tenant), int64(at.Cluster)).Scan(f.Dest(instant{&f.Applied.At})...)
+// fence is what a writer must know of the cluster, and how many chunks of its first load the database has.
+type fence struct {
+	relational.Fence
+	chunks int64
+}
+
+func (f *fence) dest(at any) []any { return append(f.Dest(at), &f.chunks) }
+
+const (
+	fenceColumns = `epoch, seq, load_epoch, synced, applied_pos, applied_at, applied_changed, load_chunks`
+	selectFence  = `SELECT ` + fenceColumns + ` FROM clusters WHERE tenant_id = $1 AND cluster_id = $2 AND deleted IS NULL FOR UPDATE`
+	countChunk   = `UPDATE clusters SET load_chunks = load_chunks + 1 WHERE tenant_id = $1 AND cluster_id = $2 AND deleted IS NULL RETURNING ` + fenceColumns
+)
+
+// fenceOf takes the cluster's lock with one of the statements above.
+func fenceOf(ctx context.Context, tx pgx.Tx, at store.Scope, statement string) (*fence, error) {
+	f := &fence{}
+	err := tx.QueryRow(ctx, statement, int64(at.Tenant), int64(at.Cluster)).Scan(f.dest(instant{&f.Applied.At})...)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return f, nil
 	}
@@ -59,13 +76,17 @@ func fenceOf(ctx context.Context, tx pgx.Tx, at store.Scope) (*relational.Fence,
 
 var errOver = fault.New(fault.Conflict, "the load is over")
 
-// check refuses to go on when the session was fenced, or another load of it began.
-func (l *load) check(f *relational.Fence) error {
+// check refuses to go on when the session was fenced, or another load of it began, or the database has lost chunks: it keeps what it wrote first,
+// so the last one's count stands for all before it.
+func (l *load) check(f *fence, chunks int64) error {
 	if err := f.CheckLoad(l.at, l.epoch); err != nil {
 		return err
 	}
 	if f.LoadEpoch != l.epoch {
 		return errOver
+	}
+	if f.chunks != chunks {
+		return fault.New(fault.Conflict, "the database has lost rows of the load of cluster %s: it must begin anew", l.at.Cluster)
 	}
 	return nil
 }
@@ -94,22 +115,23 @@ func (l *load) Add(ctx context.Context, d store.Delta) ([]store.Quarantined, err
 		return nil, err
 	}
 	l.kept.Added(k)
+	l.chunks++
 	l.rows += len(k.Nodes) + len(k.Edges)
 	return relational.Named(l.at, bad), nil
 }
 
 // unflushed begins the transaction of a chunk. It need not be on disk when it ends: nobody sees its rows before the load's last transaction, whose
-// flush takes everything before it along, and a load that a crash cuts off begins anew.
+// flush takes everything before it along; and a load of which a crash of the database took chunks begins anew (see check).
 var unflushed = pgx.TxOptions{BeginQuery: `BEGIN; SET LOCAL synchronous_commit = off`}
 
 // add writes a chunk. A large one goes in over several connections at once; the first keeps the cluster's lock until the others have committed.
 func (l *load) add(ctx context.Context, k *relational.Keyed, bad []store.Quarantined, undo bool) error {
 	return l.s.transact(ctx, unflushed, func(ctx context.Context, tx pgx.Tx) error {
-		f, err := fenceOf(ctx, tx, l.at)
+		f, err := fenceOf(ctx, tx, l.at, countChunk)
 		if err != nil {
 			return err
 		}
-		if err := l.check(f); err != nil {
+		if err := l.check(f, l.chunks+1); err != nil {
 			return err
 		}
 		lanes, done, err := l.s.lanes(ctx, tx, k.Len())
@@ -182,7 +204,7 @@ func (l *load) commit(ctx context.Context, seq int64, k *relational.Keyed, bad [
 		if err != nil {
 			return err
 		}
-		if err := l.check(f); err != nil {
+		if err := l.check(f, l.chunks); err != nil {
 			return err
 		}
 		plan := k.Plan(now)

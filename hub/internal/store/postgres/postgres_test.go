@@ -12,8 +12,12 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/hub/internal/store/storetest"
+	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/pgtest"
+	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
 var (
@@ -118,4 +122,41 @@ func TestConformance(t *testing.T) {
 			},
 		}
 	})
+}
+
+// TestALoadThatLostRowsIsRefused: a database that crashed forgets the newest chunks, which were not flushed.
+func TestALoadThatLostRowsIsRefused(t *testing.T) {
+	t.Parallel()
+	dsn := database(t)
+	s := openTest(t, dsn)
+	tenant, err := s.EnsureTenant(t.Context(), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := store.Scope{Tenant: tenant.ID, Cluster: 7}
+	if err := s.CreateCluster(t.Context(), fleet.Cluster{Tenant: at.Tenant, ID: at.Cluster, Name: "c"}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.OpenSession(t.Context(), at, store.Hello{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := s.BeginLoad(t.Context(), at, c.Epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		if _, err := l.Add(t.Context(), store.Delta{Nodes: []topo.Node{storetest.Pod(i)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := exec(t.Context(), dsn, `UPDATE clusters SET load_chunks = 1`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Add(t.Context(), store.Delta{}); !fault.Is(err, fault.Conflict) {
+		t.Error(err)
+	}
+	if _, err := l.Commit(t.Context(), 1, store.Delta{}); !fault.Is(err, fault.Conflict) {
+		t.Error(err)
+	}
 }
