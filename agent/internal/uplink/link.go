@@ -233,6 +233,7 @@ func (l *Link) loop(ctx context.Context, news <-chan News) error {
 		select {
 		case n := <-news:
 			ledger.Absorb(n)
+			l.news++
 		case e := <-l.events:
 			now = l.hear(now, e)
 		case reads <- want:
