@@ -64,6 +64,9 @@ func DecodePairs(text string) ([]topo.Pair, error) {
 	if text == "" {
 		return nil, nil
 	}
+	if !utf8.ValidString(text) {
+		return nil, errPairs
+	}
 	ps := make([]topo.Pair, 0, strings.Count(text, `":"`)+1)
 	rest := text
 	for i := 0; ; i++ {
