@@ -283,18 +283,18 @@ func (h *hub) buckets(b *tunnelv1.Buckets) []*tunnelv1.HubFrame {
 	var out []*tunnelv1.HubFrame
 	for _, g := range b.GetGroups() {
 		table, _ := wire.TableFrom(g.GetTable())
-		theirs, err := wire.SumsFrom(g.GetSums(), topo.GroupSize)
+		theirs, err := wire.HalvesFrom(g.GetSums(), topo.GroupSize)
 		if err != nil {
 			h.t.Fatal(err)
 		}
 		for i, sum := range theirs {
 			bucket := int(g.GetGroup())*topo.GroupSize + i
-			if h.compare[table][bucket] == sum {
+			if h.compare[table][bucket].Half() == sum {
 				continue
 			}
 			rows := slices.DeleteFunc(h.rowsOf(table), func(r topo.RowHash) bool { return r.Key.Source.Bucket() != bucket })
 			out = append(out, &tunnelv1.HubFrame{Frame: &tunnelv1.HubFrame_UnequalBuckets{UnequalBuckets: &tunnelv1.UnequalBuckets{More: true,
-				Buckets: []*tunnelv1.Bucket{{Table: g.GetTable(), Bucket: int32(bucket), Rows: wire.RowHashesTo(table, rows)}}}}})
+				Buckets: []*tunnelv1.Bucket{{Table: g.GetTable(), Bucket: int32(bucket), Rows: wire.RowMarksTo(table, rows)}}}}})
 		}
 	}
 	return append(out, &tunnelv1.HubFrame{Frame: &tunnelv1.HubFrame_UnequalBuckets{UnequalBuckets: &tunnelv1.UnequalBuckets{}}})

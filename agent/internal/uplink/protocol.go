@@ -161,7 +161,7 @@ func (l *Ledger) answerGroups(u *tunnelv1.UnequalGroups) (*tunnelv1.AgentFrame, 
 				return nil, fault.New(fault.BadRequest, "the hub names group %d, which doesn't exist", g)
 			}
 			sums := d[g*topo.GroupSize : (g+1)*topo.GroupSize]
-			f.Groups = append(f.Groups, &tunnelv1.GroupSums{Table: t.GetTable(), Group: g, Sums: wire.SumsTo(sums)})
+			f.Groups = append(f.Groups, &tunnelv1.GroupSums{Table: t.GetTable(), Group: g, Sums: wire.HalvesTo(sums)})
 		}
 	}
 	return &tunnelv1.AgentFrame{Frame: &tunnelv1.AgentFrame_Buckets{Buckets: f}}, nil
@@ -177,7 +177,7 @@ func (l *Ledger) takeBuckets(u *tunnelv1.UnequalBuckets) error {
 		if err != nil {
 			return err
 		}
-		theirs, err := wire.RowHashesFrom(table, b.GetRows())
+		theirs, err := wire.RowMarksFrom(table, b.GetRows())
 		if err != nil {
 			return err
 		}
@@ -192,13 +192,13 @@ func (l *Ledger) takeBuckets(u *tunnelv1.UnequalBuckets) error {
 	return nil
 }
 
-func (l *Ledger) findings(t topo.Table, bucket int, theirs []topo.RowHash) {
-	their := make(map[topo.EdgeID]topo.ID, len(theirs))
+func (l *Ledger) findings(t topo.Table, bucket int, theirs []wire.RowMark) {
+	their := make(map[topo.EdgeID]wire.RowMark, len(theirs))
 	for _, r := range theirs {
-		their[r.Key] = r.Hash
+		their[r.Key] = r
 	}
 	for _, r := range l.rows(t, bucket) {
-		if h, ok := their[r.Key]; !ok || h != r.Hash {
+		if m, ok := their[r.Key]; !ok || m != wire.MarkOf(r) {
 			l.marks.row(t, r.Key)
 		}
 		delete(their, r.Key)

@@ -83,12 +83,12 @@ func (x *session) unequalBuckets(g *tunnelv1.GroupSums, unequal map[topo.Table][
 	if ours == nil || group < 0 || group >= topo.Groups {
 		return fault.New(fault.BadRequest, "group %d of %s was not asked for", group, table)
 	}
-	theirs, err := wire.SumsFrom(g.GetSums(), topo.GroupSize)
+	theirs, err := wire.HalvesFrom(g.GetSums(), topo.GroupSize)
 	if err != nil {
 		return err
 	}
 	for i, s := range theirs {
-		if bucket := group*topo.GroupSize + i; ours[bucket] != s {
+		if bucket := group*topo.GroupSize + i; ours[bucket].Half() != s {
 			unequal[table] = append(unequal[table], bucket)
 		}
 	}
@@ -124,7 +124,7 @@ func (x *session) tellSome(table topo.Table, buckets []int) error {
 	}
 	frame := &tunnelv1.UnequalBuckets{More: true}
 	for _, b := range buckets {
-		frame.Buckets = append(frame.Buckets, &tunnelv1.Bucket{Table: wire.TableTo(table), Bucket: int32(b), Rows: wire.RowHashesTo(table, byBucket[b])})
+		frame.Buckets = append(frame.Buckets, &tunnelv1.Bucket{Table: wire.TableTo(table), Bucket: int32(b), Rows: wire.RowMarksTo(table, byBucket[b])})
 	}
 	return x.send(&tunnelv1.HubFrame{Frame: &tunnelv1.HubFrame_UnequalBuckets{UnequalBuckets: frame}})
 }

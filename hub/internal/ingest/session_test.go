@@ -346,13 +346,13 @@ func TestComparison(t *testing.T) {
 		t.Fatalf("unequal groups: %v, want group %d", u, group)
 	}
 	sums := mine[int(group)*topo.GroupSize : (int(group)+1)*topo.GroupSize]
-	k.in <- &tunnelv1.AgentFrame{Frame: &tunnelv1.AgentFrame_Buckets{Buckets: &tunnelv1.Buckets{Groups: []*tunnelv1.GroupSums{{Table: wire.TableTo(topo.Nodes), Group: group, Sums: wire.SumsTo(sums)}}}}}
+	k.in <- &tunnelv1.AgentFrame{Frame: &tunnelv1.AgentFrame_Buckets{Buckets: &tunnelv1.Buckets{Groups: []*tunnelv1.GroupSums{{Table: wire.TableTo(topo.Nodes), Group: group, Sums: wire.HalvesTo(sums)}}}}}
 	told := k.next().GetUnequalBuckets()
 	if len(told.GetBuckets()) != 1 || int(told.GetBuckets()[0].GetBucket()) != bucket {
 		t.Fatalf("unequal buckets: %v, want bucket %d", told, bucket)
 	}
-	rows, err := wire.RowHashesFrom(topo.Nodes, told.GetBuckets()[0].GetRows())
-	if err != nil || len(rows) == 0 || rows[0].Hash != a.Hash() {
+	rows, err := wire.RowMarksFrom(topo.Nodes, told.GetBuckets()[0].GetRows())
+	if err != nil || len(rows) == 0 || rows[0] != wire.MarkOf(topo.RowHash{Key: topo.EdgeID{Source: a.Ref.ID()}, Hash: a.Hash()}) {
 		t.Errorf("rows of the bucket: %v, %v", rows, err)
 	}
 	if last := k.next().GetUnequalBuckets(); last == nil || last.GetMore() {

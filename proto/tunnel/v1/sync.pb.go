@@ -809,12 +809,12 @@ func (x *Buckets) GetGroups() []*GroupSums {
 	return nil
 }
 
-// GroupSums are the 64 bucket sums of one group.
+// GroupSums are the 64 bucket sums of one group, of which half travels: modulo 2^64.
 type GroupSums struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Table         Table                  `protobuf:"varint,1,opt,name=table,proto3,enum=kubilitics.tunnel.v1.Table" json:"table,omitempty"`
 	Group         int32                  `protobuf:"varint,2,opt,name=group,proto3" json:"group,omitempty"`
-	Sums          []byte                 `protobuf:"bytes,3,opt,name=sums,proto3" json:"sums,omitempty"` // 64 × 16 bytes
+	Sums          []byte                 `protobuf:"bytes,3,opt,name=sums,proto3" json:"sums,omitempty"` // 64 × 8 bytes, big-endian
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -924,8 +924,8 @@ func (x *UnequalBuckets) GetMore() bool {
 	return false
 }
 
-// Bucket is the hub's rows of one bucket: for each, its key and its hash, one after the other. Nodes and manifests: 16 + 16 bytes; edges:
-// 16 + 16 + 16 (source, own key, hash).
+// Bucket is the hub's rows of one bucket: for each, its key and the first half of its hash, one after the other. Nodes and manifests: 16 + 8 bytes;
+// edges: 16 + 16 + 8 (source, own key, hash).
 type Bucket struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Table         Table                  `protobuf:"varint,1,opt,name=table,proto3,enum=kubilitics.tunnel.v1.Table" json:"table,omitempty"`
