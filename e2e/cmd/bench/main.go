@@ -26,7 +26,7 @@ var programs = []program{
 	{"./e2e/bench/engine", []string{"engine.pod_update.100k", "engine.service_selector.100k", "engine.heap_bytes_per_object"}},
 	{"./hub/internal/store/ingestbench", []string{
 		"ingest.snapshot.postgres.vs_copy", "ingest.snapshot.postgres.rows_per_s", "ingest.delta.postgres.vs_upsert", "ingest.delta.postgres.changes_per_s",
-		"ingest.snapshot.sqlite.vs_insert", "ingest.snapshot.sqlite.rows_per_s", "ingest.delta.sqlite.vs_upsert", "ingest.delta.sqlite.changes_per_s",
+		"ingest.snapshot.sqlite.vs_copy", "ingest.snapshot.sqlite.rows_per_s", "ingest.delta.sqlite.vs_upsert", "ingest.delta.sqlite.changes_per_s",
 	}},
 	{"./e2e/bench/tunnel", []string{"tunnel.cpu_per_GB.vs_tls", "tunnel.small_under_bulk.p50", "tunnel.stalled_reader.p99"}},
 	{"./e2e/bench/sync", []string{
