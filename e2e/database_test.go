@@ -15,6 +15,7 @@ import (
 // database is where a hub of the tests keeps its rows.
 type database struct {
 	name string // of the body: sqlite or postgres
+	tag  string // of the test: what it makes in shared clusters is called by it
 	url  string // of Postgres
 	file string // of SQLite; known once its hub has started
 }
@@ -24,13 +25,15 @@ func eachStore(t *testing.T, test func(t *testing.T, db *database)) {
 	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		test(t, &database{name: "sqlite"})
+		test(t, &database{name: "sqlite", tag: tag("sqlite")})
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
 		test(t, newPostgres(t))
 	})
 }
+
+func tag(name string) string { return name + "-" + strings.ToLower(rand.Text()[:6]) }
 
 // newPostgres makes a database of the test's own on the shared server.
 func newPostgres(t *testing.T) *database {
@@ -52,7 +55,7 @@ func newPostgres(t *testing.T) *database {
 		t.Fatal(err)
 	}
 	u.Path = "/" + name
-	return &database{name: "postgres", url: u.String()}
+	return &database{name: "postgres", tag: tag("postgres"), url: u.String()}
 }
 
 // open gives the database as somebody who meddles with it sees it.

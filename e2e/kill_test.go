@@ -37,7 +37,7 @@ func TestKilledAtAnyPoint(t *testing.T) {
 		}
 		r.live(t, k.m)
 
-		stop := churn(t, world.us, "churn-"+db.name)
+		stop := churn(t, world.us, "churn-"+db.tag)
 		for range 6 {
 			k.duringSession(t, time.Second)
 		}
@@ -130,12 +130,12 @@ func (r *rig) sound(t *testing.T, m *member, c *cluster) {
 	// The agent compares before it tells what happens next.
 	stamp := strconv.FormatInt(time.Now().UnixNano(), 10)
 	if _, err := c.client.CoreV1().ConfigMaps("shop").Patch(t.Context(), "banner-autumn", types.MergePatchType,
-		[]byte(`{"metadata": {"labels": {"stamp-`+r.db.name+`": "`+stamp+`"}}}`), metav1.PatchOptions{}); err != nil {
+		[]byte(`{"metadata": {"labels": {"stamp-`+r.db.tag+`": "`+stamp+`"}}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the stamp arrives", 15*time.Second, func() error {
 		got := get[detail](t, &r.hub.Client, "/api/v1/clusters/"+m.id+"/resources/-/v1/configmaps/shop/banner-autumn")
-		if got.Resource.Labels["stamp-"+r.db.name] != stamp {
+		if got.Resource.Labels["stamp-"+r.db.tag] != stamp {
 			return fmt.Errorf("labels %v", got.Resource.Labels)
 		}
 		return nil

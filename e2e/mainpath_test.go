@@ -27,7 +27,7 @@ func TestMainPath(t *testing.T) {
 		eu, us := r.join(t, world.eu, world.eu.agent, debug), r.join(t, world.us, world.us.modest, debug)
 		everything := listen(t, &r.hub.Client, map[string]any{"type": "subscribe", "id": "all", "what": []string{"topology", "events", "clusters"}})
 		r.live(t, eu, us)
-		p := &path{rig: r, eu: eu, us: us, stream: everything, ns: "path-" + db.name}
+		p := &path{rig: r, eu: eu, us: us, stream: everything, ns: "path-" + db.tag}
 
 		t.Run("summary", p.summary)
 		t.Run("lists", p.lists)

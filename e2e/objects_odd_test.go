@@ -25,7 +25,7 @@ func TestOddObjects(t *testing.T) {
 		r := start(t, db)
 		m := r.join(t, world.eu, world.eu.agent)
 		r.live(t, m)
-		ns := "odd-" + db.name
+		ns := "odd-" + db.tag
 		if _, err := world.eu.client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}

@@ -185,7 +185,7 @@ func (m *member) restart(t *testing.T, args ...string) {
 // eventually polls until ok, or fails the test.
 func eventually(t *testing.T, what string, limit time.Duration, ok func() error) {
 	t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(limit)
 	for {

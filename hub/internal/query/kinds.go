@@ -51,31 +51,39 @@ func newKinds(s Store) *Kinds {
 // Resolve gives the kinds of that name (plural, singular or kind, in any case; with its group behind a dot, or in every
 // group) in a cluster, or, for cluster 0, in the whole tenant. NotFound when there are none.
 func (k *Kinds) Resolve(ctx context.Context, at store.Scope, name string) ([]topo.GroupKind, error) {
-	table, err := k.table(ctx, at, kindsKept)
-	if err != nil {
-		return nil, err
+	found, err := k.find(ctx, at, name, func(topo.GroupKind) bool { return true })
+	if err == nil && found == nil {
+		err = fault.New(fault.NotFound, "no kind is known by the name %q", name)
 	}
-	found := table.byName[strings.ToLower(name)]
-	if found == nil {
-		if table, err = k.table(ctx, at, kindsRetry); err != nil {
+	return found, err
+}
+
+// find gives the kinds of a name. If none among them is one that fits, it looks whether there is news of kinds.
+func (k *Kinds) find(ctx context.Context, at store.Scope, name string, fits func(topo.GroupKind) bool) (found []topo.GroupKind, err error) {
+	for _, fresh := range []time.Duration{kindsKept, kindsRetry} {
+		table, err := k.table(ctx, at, fresh)
+		if err != nil {
 			return nil, err
 		}
-		found = table.byName[strings.ToLower(name)]
-	}
-	if found == nil {
-		return nil, fault.New(fault.NotFound, "no kind is known by the name %q", name)
+		if found = table.byName[strings.ToLower(name)]; slices.ContainsFunc(found, fits) {
+			break
+		}
 	}
 	return found, nil
 }
 
 // ResolveIn gives the one kind of that name in that group ("" is the core group).
 func (k *Kinds) ResolveIn(ctx context.Context, at store.Scope, group, name string) (topo.GroupKind, error) {
-	found, err := k.Resolve(ctx, at, name)
+	fits := func(gk topo.GroupKind) bool { return strings.EqualFold(gk.Group, group) }
+	found, err := k.find(ctx, at, name, fits)
 	if err != nil {
 		return topo.GroupKind{}, err
 	}
-	if i := slices.IndexFunc(found, func(gk topo.GroupKind) bool { return strings.EqualFold(gk.Group, group) }); i >= 0 {
+	if i := slices.IndexFunc(found, fits); i >= 0 {
 		return found[i], nil
+	}
+	if found == nil {
+		return topo.GroupKind{}, fault.New(fault.NotFound, "no kind is known by the name %q", name)
 	}
 	return topo.GroupKind{}, fault.New(fault.NotFound, "no kind is known by the name %q in the group %q", name, cmp.Or(group, "-"))
 }

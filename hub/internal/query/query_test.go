@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -212,6 +213,25 @@ func TestKindsByAnyName(t *testing.T) {
 	// A tenant's kinds are those that there are objects of.
 	if found, err := k.Resolve(t.Context(), store.Scope{Tenant: p.Tenant}, "deployments"); err != nil || len(found) != 1 || found[0].Group != "apps" {
 		t.Errorf("deployments in the tenant: %v, %v", found, err)
+	}
+}
+
+// A name that is known in one group may have come to another: that is looked for as soon as a name that isn't known at all.
+func TestKindThatComesToAnotherGroup(t *testing.T) {
+	st, p := fresh(t)
+	c := querytest.New(t, st, p.Tenant, "c").Load(querytest.Shop())
+	old := topo.KindReport{GroupKind: topo.GroupKind{Group: "old.example", Kind: "Lantern"}, Plural: "lanterns", Observed: true}
+	c.Kinds(old)
+	k := New(st).Resolver()
+	now := time.Now()
+	k.now = func() time.Time { return now }
+	if _, err := k.ResolveIn(t.Context(), c.Scope, "new.example", "lanterns"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("before it came: %v", err)
+	}
+	c.Kinds(old, topo.KindReport{GroupKind: topo.GroupKind{Group: "new.example", Kind: "Lantern"}, Plural: "lanterns", Observed: true})
+	now = now.Add(kindsRetry)
+	if gk, err := k.ResolveIn(t.Context(), c.Scope, "new.example", "lanterns"); err != nil || gk.Group != "new.example" {
+		t.Errorf("after it came: %v, %v", gk, err)
 	}
 }
 
