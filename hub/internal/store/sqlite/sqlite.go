@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"net/url"
+	"os"
 	"strconv"
 
 	migratesqlite "github.com/golang-migrate/migrate/v4/database/sqlite"
@@ -41,6 +42,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Path == "" {
 		return nil, fault.New(fault.BadRequest, "the SQLite store needs the path of a file")
 	}
+	if err := claim(cfg.Path); err != nil {
+		return nil, err
+	}
 	if err := migrateUp(cfg); err != nil {
 		return nil, err
 	}
@@ -59,6 +63,18 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, errors.Join(err, s.writer.close())
 	}
 	return s, nil
+}
+
+// claim makes the file where it isn't there, for its owner's eyes alone; SQLite gives the two beside it the same mode.
+func claim(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.Unavailable, "the database file %s can't be opened", path)
+	}
+	return nil
 }
 
 // source names the database and how its connections behave. synchronous(NORMAL) with a write-ahead log: a power cut may take the newest
