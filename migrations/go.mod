@@ -1,4 +1,3 @@
 module github.com/kubilitics/kubilitics/migrations
 
 go 1.26.0
-
