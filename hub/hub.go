@@ -156,7 +156,7 @@ func (h *Hub) wireAPI(authority *enroll.Authority, reg *prometheus.Registry) {
 		Pin:            hex.EncodeToString(pin[:]),
 		Install:        h.install,
 		Tokens:         h.tokens,
-		Tunnels:        tunnelsOf{h.gateway},
+		Tunnels:        tunnelsOf{h},
 		Verifier:       h,
 		Ready:          h.ready,
 		Store:          h.store,

@@ -7,7 +7,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
-	"github.com/kubilitics/kubilitics/hub/internal/gateway"
 	"github.com/kubilitics/kubilitics/hub/internal/httpapi"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/topo"
@@ -18,6 +17,7 @@ type janitor struct {
 	hub       *Hub
 	corrected prometheus.Counter
 	verified  map[store.Scope]time.Time
+	wake      chan struct{} // one place: there is something to purge
 }
 
 // How often the janitor looks, and how much it does in one go: short transactions, so that nobody waits for it.
@@ -27,7 +27,7 @@ const (
 )
 
 func newJanitor(h *Hub, reg prometheus.Registerer) *janitor {
-	j := &janitor{hub: h, verified: map[store.Scope]time.Time{}, corrected: prometheus.NewCounter(prometheus.CounterOpts{
+	j := &janitor{hub: h, verified: map[store.Scope]time.Time{}, wake: make(chan struct{}, 1), corrected: prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "kubilitics_verify_corrected_total", Help: "Stored rows whose hash or digest did not tell what their columns say.",
 	})}
 	reg.MustRegister(j.corrected)
@@ -44,7 +44,16 @@ func (j *janitor) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-j.wake:
 		}
+	}
+}
+
+// due asks for a round now.
+func (j *janitor) due() {
+	select {
+	case j.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -111,15 +120,19 @@ func (h *Hub) Verify(ctx context.Context, at store.Scope) (corrected int, compar
 	return corrected, true, nil
 }
 
-// tunnelsOf shows the gateway to the API.
-type tunnelsOf struct{ gateway *gateway.Gateway }
+// tunnelsOf shows the hub's tunnels to the API.
+type tunnelsOf struct{ hub *Hub }
 
 func (t tunnelsOf) Ping(ctx context.Context, at store.Scope) (httpapi.Pong, error) {
-	reply, took, err := t.gateway.Ping(ctx, at)
+	reply, took, err := t.hub.gateway.Ping(ctx, at)
 	if err != nil {
 		return httpapi.Pong{}, err
 	}
 	return httpapi.Pong{Agent: reply.GetAgentVersion(), Version: reply.GetKubernetesVersion(), RoundTrip: took}, nil
 }
 
-func (t tunnelsOf) Cut(at store.Scope, why error) { t.gateway.Cut(at, why) }
+// Cut ends a deleted cluster's tunnels; its rows are purged from now on.
+func (t tunnelsOf) Cut(at store.Scope, why error) {
+	t.hub.gateway.Cut(at, why)
+	t.hub.janitor.due()
+}
