@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/kubilitics/kubilitics/e2e/bench/measure"
 )
 
 // settings are the flags.
@@ -43,7 +45,7 @@ func main() {
 }
 
 func run(ctx context.Context, s settings) error {
-	stop, err := profile(s.profile)
+	stop, err := measure.Profile(s.profile)
 	if err != nil {
 		return err
 	}

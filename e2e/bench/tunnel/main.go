@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+
+	"github.com/kubilitics/kubilitics/e2e/bench/measure"
 )
 
 func main() {
@@ -29,7 +31,7 @@ func main() {
 }
 
 func run(ctx context.Context, only, cpuprofile string) error {
-	stop, err := profile(cpuprofile)
+	stop, err := measure.Profile(cpuprofile)
 	if err != nil {
 		return err
 	}

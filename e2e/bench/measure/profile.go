@@ -1,12 +1,12 @@
-package main
+package measure
 
 import (
 	"os"
 	"runtime/pprof"
 )
 
-// profile records where processor time goes, if a file is named.
-func profile(path string) (stop func(), err error) {
+// Profile records where processor time goes, if a file is named.
+func Profile(path string) (stop func(), err error) {
 	if path == "" {
 		return func() {}, nil
 	}
