@@ -58,8 +58,8 @@ func idle(ctx context.Context) error {
 		return err
 	}
 	report("", empty, connected)
-	measure.Line("hub.idle_agent.goroutines", each(connected.Goroutines, empty.Goroutines), "goroutines")
-	measure.Line("hub.idle_agent.KiB", each(connected.RSS, empty.RSS), "KiB")
+	measure.Line("tunnel.idle_agent.goroutines", each(connected.Goroutines, empty.Goroutines), "goroutines")
+	measure.Line("tunnel.idle_agent.KiB", each(connected.RSS, empty.RSS), "KiB")
 	if err := agents.do("send"); err != nil {
 		return err
 	}
@@ -68,14 +68,14 @@ func idle(ctx context.Context) error {
 		return err
 	}
 	report(".after_4MB", empty, sent)
-	measure.Line("hub.idle_agent.KiB.after_4MB", each(sent.RSS, empty.RSS), "KiB")
+	measure.Line("tunnel.idle_agent.KiB.after_4MB", each(sent.RSS, empty.RSS), "KiB")
 	return hub.check()
 }
 
 func each[T int | float64](now, before T) float64 { return float64(now-before) / idleAgents }
 
 func report(when string, before, now measure.Size) {
-	measure.Note("hub.idle_agent%s: (%d - %d) goroutines, (%.0f - %.0f) KiB RSS over %d agents, tunnel and gRPC alone; of it each %.1f KiB heap, %.1f KiB stacks",
+	measure.Note("tunnel.idle_agent%s: (%d - %d) goroutines, (%.0f - %.0f) KiB RSS over %d agents, tunnel and gRPC alone; of it each %.1f KiB heap, %.1f KiB stacks",
 		when, now.Goroutines, before.Goroutines, now.RSS, before.RSS, idleAgents, each(now.Heap, before.Heap), each(now.Stacks, before.Stacks))
 }
 
