@@ -22,8 +22,13 @@ const (
 	selectEdgesNow     = `SELECT e.source, e.id, e.hash, e.origin` + fromEdgeKeys
 	selectGoneEdgesNow = `SELECT e.source, e.id, e.hash, e.origin, ` + relational.EdgeColumns + fromEdgeKeys + relational.EdgeEnds
 
-	selectManifestsNow = `SELECT id, hash FROM manifests WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)`
-	selectEventsNow    = relational.SelectEvents + ` WHERE v.tenant_id = $1 AND v.cluster_id = $2 AND v.uid = ANY($3)`
+	fromManifestKeys = ` FROM unnest($3::uuid[]) u(id) CROSS JOIN LATERAL (SELECT m.*, m.ctid FROM manifests m
+		WHERE m.tenant_id = $1 AND m.cluster_id = $2 AND m.id = u.id LIMIT 1) m`
+	selectManifestsNow = `SELECT m.id, m.hash` + fromManifestKeys
+
+	// Of the indexes of an events table that it believes to be empty, the planner takes any. Only the key's gives this order.
+	selectEventsNow = relational.SelectEvents + ` WHERE v.ctid = ANY(ARRAY(SELECT x.ctid FROM unnest($3::text[]) u(uid) CROSS JOIN LATERAL (SELECT e.ctid, e.uid FROM events e
+		WHERE e.tenant_id = $1 AND e.cluster_id = $2 AND e.uid >= u.uid ORDER BY e.uid LIMIT 1) x WHERE x.uid = u.uid))`
 )
 
 // reads collects queries, and where their answers go, to be sent in one go.

@@ -58,11 +58,11 @@ const (
 	upsertManifests = `INSERT INTO manifests (tenant_id, cluster_id, id, hash, body, valid_from)
 		SELECT $1, $2, u.*, ` + here + ` FROM unnest($3::uuid[], $4::uuid[], $5::bytea[]) u
 		ON CONFLICT (tenant_id, cluster_id, id) DO UPDATE SET hash = excluded.hash, body = excluded.body, valid_from = excluded.valid_from`
-	deleteManifests = `DELETE FROM manifests WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)`
-	manifestVersion = `tenant_id, cluster_id, id, valid_from, hash, body`
-	closeManifests  = `INSERT INTO manifests_history (` + manifestVersion + `, valid_to, closed) SELECT ` + manifestVersion + `, ` + here + `, ` + today + ` FROM `
-	keepManifests   = closeManifests + `manifests WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)`
-	removeManifests = `WITH gone AS (` + deleteManifests + ` RETURNING ` + manifestVersion + `) ` + closeManifests + `gone`
+	deleteManifests = `DELETE FROM manifests x WHERE x.ctid = ANY(ARRAY(SELECT m.ctid` + fromManifestKeys + `))`
+	closeManifests  = `INSERT INTO manifests_history (tenant_id, cluster_id, id, valid_from, hash, body, valid_to, closed)
+		SELECT m.tenant_id, m.cluster_id, m.id, m.valid_from, m.hash, m.body, ` + here + `, ` + today
+	keepManifests   = closeManifests + fromManifestKeys
+	removeManifests = `WITH gone AS (` + deleteManifests + ` RETURNING x.*) ` + closeManifests + ` FROM gone m`
 
 	upsertEvents = `INSERT INTO events (tenant_id, cluster_id, uid, namespace, name, regarding, about_group, about_kind, about_ns, about_name, type, reason,
 		message, source, count, first, last, seen)
