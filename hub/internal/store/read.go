@@ -12,7 +12,21 @@ import (
 type Reader interface {
 	// Read calls fn with a snapshot of the newest position and ends it when fn returns.
 	Read(ctx context.Context, tenant fleet.TenantID, fn func(context.Context, Snapshot) error) error
+	// ReadAt calls fn with a snapshot of a past moment: rows, labels, manifests and freshness as they were then; events are those of now. A moment
+	// before retention is Gone, and the error's field "at" names the earliest there is; one in the future is a BadRequest.
+	ReadAt(ctx context.Context, tenant fleet.TenantID, when When, fn func(context.Context, Snapshot) error) error
+	// Resolve gives the position and its instant that a moment means, with the faults of ReadAt.
+	Resolve(ctx context.Context, tenant fleet.TenantID, when When) (topo.Position, time.Time, error)
 }
+
+// When names a moment: the newest (zero), a position, or an instant of the hub's clock.
+type When struct {
+	Position topo.Position
+	Time     time.Time
+}
+
+// Now tells that the newest moment is meant.
+func (w When) Now() bool { return w.Position == 0 && w.Time.IsZero() }
 
 // Operator is how a requirement on a label or field compares.
 type Operator string
@@ -41,8 +55,39 @@ type Filter struct {
 	Names      []string
 	Labels     []Requirement
 	Fields     []Requirement // keys: name, namespace, kind, status, health, presence, uid
+	Terms      []Term
 	// Placeholders puts nodes in that stand for objects which aren't there (missing, unobserved); lists leave them out.
 	Placeholders bool
+}
+
+// TermOp is how a term compares.
+type TermOp string
+
+// The operators of terms.
+const (
+	Like    TermOp = "like"    // one of the patterns fits the whole value; letter case doesn't count
+	Less    TermOp = "less"    // a number below the first value
+	Greater TermOp = "greater" // a number above the first value
+)
+
+// Keys of terms besides those of fields. A key that begins with LabelKey or AttrKey names a label or an attribute.
+const (
+	TextKey  = "text"    // name, label values, images or addresses
+	ImageKey = "image"   // one of the images
+	IPKey    = "ip"      // one of the addresses
+	AppKey   = "app"     // the application, as graphs group by it
+	AgeKey   = "created" // creation, Unix seconds
+	LabelKey = "label:"
+	AttrKey  = "attr:"
+)
+
+// Term is one condition of the query language. A row without the key fulfils it only with Not.
+type Term struct {
+	Key string
+	Op  TermOp
+	// Values are patterns for Like: * stands for any text, ? for one character, \ before either for itself.
+	Values []string
+	Not    bool
 }
 
 // Key is the place of a resource in the order of lists: group, kind, namespace, name, cluster.
@@ -133,6 +178,111 @@ type Snapshot interface {
 	Counts(ctx context.Context, v fleet.View, clusters []fleet.ClusterID) ([]Count, error)
 	// Edges gives the number of edges by cluster.
 	EdgeCounts(ctx context.Context, v fleet.View, clusters []fleet.ClusterID) (map[fleet.ClusterID]int, error)
+	Grouped
+	Past
+	Found
+}
+
+// Dimension is what resources are grouped by.
+type Dimension string
+
+// The dimensions.
+const (
+	ByCluster     Dimension = "cluster"
+	ByNamespace   Dimension = "namespace"
+	ByApplication Dimension = "application"
+	ByKind        Dimension = "kind"
+)
+
+// Group is the resources that are alike in the dimensions asked for; the fields of other dimensions are empty.
+type Group struct {
+	Cluster     fleet.ClusterID
+	Namespace   string
+	Application string
+	Kind        topo.GroupKind
+	Health      [topo.Error + 1]int // present resources, by health
+	Missing     int
+	Unobserved  int
+}
+
+// GroupEdge is the edges of one type that lead from one group to another, or to itself: the groups by their place in the list.
+type GroupEdge struct {
+	Source, Target int
+	Type           topo.EdgeType
+	Number         int
+}
+
+// Grouped counts instead of listing.
+type Grouped interface {
+	// Groups counts what the filter means, placeholders apart, in the order of the dimensions, at most limit groups.
+	Groups(ctx context.Context, f Filter, by []Dimension, limit int) ([]Group, error)
+	// GroupEdges counts the edges, of those types (none: all), both of whose ends are in groups.
+	GroupEdges(ctx context.Context, f Filter, by []Dimension, groups []Group, types []topo.EdgeType) ([]GroupEdge, error)
+}
+
+// Version is a row as it was from one position up to, without, another.
+type Version struct {
+	Row
+	To       topo.Position // 0: still so
+	Began    time.Time     // the instant of Since
+	Ended    time.Time
+	GapSince time.Time // set where the change that began it was found late: when the gap began in which it happened
+	Manifest topo.ID   // hash of the manifest at the version's end; zero where there was none
+}
+
+// RowChange is what became of a resource between two positions. One that came has no Before, one that went no After.
+type RowChange struct {
+	Key    Key
+	Before *Row
+	After  *Row
+}
+
+// EdgeChange is what became of an edge between two positions.
+type EdgeChange struct {
+	Cluster fleet.ClusterID
+	ID      topo.EdgeID
+	Before  *EdgeRow
+	After   *EdgeRow
+}
+
+// EdgePlace is the place of an edge in the order of changes: cluster, source, own id.
+type EdgePlace struct {
+	Cluster fleet.ClusterID
+	ID      topo.EdgeID
+}
+
+// Past compares and tells what was. The snapshot's own position is the later end.
+type Past interface {
+	// History gives versions of a node, newest first, that began before a position (0: all), at most limit.
+	History(ctx context.Context, at Scope, id topo.ID, before topo.Position, limit int) ([]Version, error)
+	// ManifestAt gives the text of a version that began at a position; NotFound where none was shared then.
+	ManifestAt(ctx context.Context, at Scope, id topo.ID, since topo.Position) (topo.Manifest, error)
+	// RowChanges gives resources that the filter means, before or after, and that differ between from and the snapshot, in the order of Key.
+	RowChanges(ctx context.Context, f Filter, from topo.Position, after *Key, limit int) ([]RowChange, error)
+	// EdgeChanges gives edges that differ, of the filter's clusters, with an end in its namespaces (none: all); its other parts don't count.
+	EdgeChanges(ctx context.Context, f Filter, from topo.Position, after *EdgePlace, limit int) ([]EdgeChange, error)
+}
+
+// Value is a value that occurs, and how often.
+type Value struct {
+	Text   string
+	Number int
+}
+
+// Found is what looks for something.
+type Found interface {
+	// Search gives at most limit rows that the filter means, best first: the terms of TextKey in the name, whole, then at its start, then in it, then
+	// elsewhere; alike in that, in the order of Key. more tells that there are others.
+	Search(ctx context.Context, f Filter, limit int) (rows []Row, more bool, err error)
+	// Values gives values of a key (a term's, or LabelKey alone for the labels' keys) that begin with prefix, the most frequent first, of what the
+	// filter means. The numbers may be estimates.
+	Values(ctx context.Context, f Filter, key, prefix string, limit int) ([]Value, error)
+	// Unlinked gives rows that the filter means and that no edge of those types touches in that direction, in the order of Key.
+	Unlinked(ctx context.Context, f Filter, d Direction, types []topo.EdgeType, after *Key, limit int) ([]Row, error)
+	// Dangling gives edges whose target is missing, and whose source the filter means, in the order of EdgePlace.
+	Dangling(ctx context.Context, f Filter, after *EdgePlace, limit int) ([]EdgeRow, error)
+	// OwnerCycles gives groups of resources of a cluster each of which owns the next, and the last the first, at most limit.
+	OwnerCycles(ctx context.Context, at Scope, limit int) ([][]Row, error)
 }
 
 // EntryKind says what a feed entry tells.

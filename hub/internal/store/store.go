@@ -26,6 +26,7 @@ type Store interface {
 	Reader
 	Feed
 	Retention
+	Checker
 	// Ping tells whether the database answers.
 	Ping(ctx context.Context) error
 	// Close waits for what is under way and lets the database go.
@@ -238,4 +239,18 @@ type Digests interface {
 	// Verify recomputes every hash of the table from the stored columns, corrects hashes and sums that don't tell what the
 	// columns say, and gives the number of rows corrected: afterwards a comparison with the agent finds what was corrupted.
 	Verify(ctx context.Context, at Scope, table topo.Table) (corrected int, err error)
+}
+
+// Violation is something that must not be.
+type Violation struct {
+	Rule   string // "edge-ends", "edge-type", "labels", "counts", "digest" …
+	Key    string // the row in words
+	Detail string
+}
+
+// Checker looks whether what must always hold does hold.
+type Checker interface {
+	// Check reads all rows of a cluster and gives what is wrong with them, at most limit: an edge without both ends, a duplicate, a type that doesn't exist,
+	// labels, counts or digests that don't tell what the rows say, versions that overlap. It changes nothing.
+	Check(ctx context.Context, at Scope, limit int) ([]Violation, error)
 }

@@ -14,6 +14,7 @@ import (
 // where collects conditions that all hold, and the arguments they take.
 type where struct {
 	dialect    *Dialect
+	tables     sources
 	conditions []string
 	args       []any
 }
@@ -198,10 +199,10 @@ func (w *where) label(q store.Requirement) error {
 		return fault.New(fault.BadRequest, "there is no operator %q", q.Op)
 	}
 	if q.Op == store.NotIn || q.Op == store.NotExists {
-		w.and("NOT EXISTS (SELECT 1 FROM labels l WHERE " + key + same)
+		w.and("NOT EXISTS (SELECT 1 FROM " + w.tables.labels + " l WHERE " + key + same)
 		return nil
 	}
-	w.and("(r.cluster_id, r.id) IN (SELECT l.cluster_id, l.id FROM labels l WHERE " + key + ")")
+	w.and("(r.cluster_id, r.id) IN (SELECT l.cluster_id, l.id FROM " + w.tables.labels + " l WHERE " + key + ")")
 	return nil
 }
 

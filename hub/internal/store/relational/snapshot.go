@@ -20,7 +20,14 @@ type snapshot struct {
 	pos    topo.Position
 	at     time.Time
 	seen   *sight // read when first needed
+	tables sources
 }
+
+// sources are what a snapshot's queries select from, in the places of the tables resources, edges and labels: the tables themselves, or what stands for
+// their rows at a past position.
+type sources struct{ resources, edges, labels string }
+
+var current = sources{resources: "resources", edges: "edges", labels: "labels"}
 
 // sight is which clusters readers see, and since which position.
 type sight struct {
@@ -32,7 +39,7 @@ type sight struct {
 // Read implements store.Reader.
 func (b *Base) Read(ctx context.Context, tenant fleet.TenantID, fn func(context.Context, store.Snapshot) error) error {
 	return b.db.Snapshot(ctx, func(ctx context.Context, c Conn) error {
-		s := &snapshot{sql: &b.sql, conn: c, tenant: tenant}
+		s := &snapshot{sql: &b.sql, conn: c, tenant: tenant, tables: current}
 		found, err := queryOne(ctx, c, `SELECT pos, at FROM tenant_feed WHERE tenant_id = $1`, []any{int64(tenant)}, (*int64)(&s.pos), &s.at)
 		if err != nil {
 			return err
@@ -113,7 +120,7 @@ func (s *snapshot) access(ctx context.Context, v fleet.View, wanted []fleet.Clus
 
 // where begins the conditions of a query; the tenant is always $1.
 func (s *snapshot) where(alias string) *where {
-	w := &where{dialect: s.sql}
+	w := &where{dialect: s.sql, tables: s.tables}
 	w.and(w.equal(alias+".tenant_id", int64(s.tenant)))
 	return w
 }
@@ -162,7 +169,7 @@ func (s *snapshot) page(ctx context.Context, seen *sight, a *access, f *store.Fi
 	if !one {
 		order += ", r.cluster_id"
 	}
-	return s.rows(ctx, seen, `SELECT r.cluster_id, r.id, r.valid_from, `+NodeColumns+` FROM resources r WHERE `+w.String()+order+` LIMIT `+w.param(limit), w.args)
+	return s.rows(ctx, seen, `SELECT r.cluster_id, r.id, r.valid_from, `+NodeColumns+` FROM `+s.tables.resources+` r WHERE `+w.String()+order+` LIMIT `+w.param(limit), w.args)
 }
 
 func (s *snapshot) rows(ctx context.Context, seen *sight, sql string, args []any) ([]store.Row, error) {
@@ -188,7 +195,7 @@ func (s *snapshot) Number(ctx context.Context, f store.Filter, limit int) (n int
 	if err != nil {
 		return 0, false, err
 	}
-	sql := `SELECT count(*) FROM (SELECT 1 FROM resources r WHERE ` + w.String() + ` LIMIT ` + w.param(limit+1) + `) AS few`
+	sql := `SELECT count(*) FROM (SELECT 1 FROM ` + s.tables.resources + ` r WHERE ` + w.String() + ` LIMIT ` + w.param(limit+1) + `) AS few`
 	if _, err := queryOne(ctx, s.conn, sql, w.args, &n); err != nil {
 		return 0, false, err
 	}
@@ -204,7 +211,7 @@ func (s *snapshot) Nodes(ctx context.Context, at store.Scope, ids []topo.ID) ([]
 	w := s.where("r")
 	w.and(w.equal("r.cluster_id", int64(at.Cluster)))
 	w.and(w.ids("r.id", ids))
-	return s.rows(ctx, seen, `SELECT r.cluster_id, r.id, r.valid_from, `+NodeColumns+` FROM resources r WHERE `+w.String(), w.args)
+	return s.rows(ctx, seen, `SELECT r.cluster_id, r.id, r.valid_from, `+NodeColumns+` FROM `+s.tables.resources+` r WHERE `+w.String(), w.args)
 }
 
 // edgesOf begins the conditions on edges e of one cluster, of those types.
@@ -222,7 +229,7 @@ func (s *snapshot) edgesOf(at store.Scope, types []topo.EdgeType) *where {
 }
 
 func (s *snapshot) edges(ctx context.Context, seen *sight, at store.Scope, w *where, limit int) ([]store.EdgeRow, error) {
-	sql := `SELECT e.source, e.id, e.valid_from, ` + EdgeColumns + ` FROM edges e` + EdgeEnds + ` WHERE ` + w.String() + ` LIMIT ` + w.param(limit)
+	sql := `SELECT e.source, e.id, e.valid_from, ` + EdgeColumns + ` FROM ` + s.tables.edges + ` e` + EdgeEnds + ` WHERE ` + w.String() + ` LIMIT ` + w.param(limit)
 	return queryAll(ctx, s.conn, func(rows Rows, r *store.EdgeRow) error {
 		var cells EdgeCells
 		var from int64

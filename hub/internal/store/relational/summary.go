@@ -60,7 +60,7 @@ func (s *snapshot) Counts(ctx context.Context, v fleet.View, clusters []fleet.Cl
 		err := rows.Scan((*int64)(&c.Cluster), &c.Kind.Group, &c.Kind.Kind, &health, &c.Number)
 		c.Health = topo.Health(narrow(health))
 		return err
-	}, `SELECT r.cluster_id, r.api_group, r.kind, r.health, count(*) FROM resources r WHERE `+w.String()+` AND r.presence = 0
+	}, `SELECT r.cluster_id, r.api_group, r.kind, r.health, count(*) FROM `+s.tables.resources+` r WHERE `+w.String()+` AND r.presence = 0
 		GROUP BY r.cluster_id, r.api_group, r.kind, r.health ORDER BY r.cluster_id, r.api_group, r.kind, r.health`, w.args...)
 }
 
@@ -81,7 +81,7 @@ func (s *snapshot) EdgeCounts(ctx context.Context, v fleet.View, clusters []flee
 	case !a.every:
 		w.and(w.ints("e.cluster_id", a.whole))
 	}
-	rows, err := s.conn.Query(ctx, `SELECT e.cluster_id, count(*) FROM edges e`+ends+` WHERE `+w.String()+` GROUP BY e.cluster_id`, w.args...)
+	rows, err := s.conn.Query(ctx, `SELECT e.cluster_id, count(*) FROM `+s.tables.edges+` e`+ends+` WHERE `+w.String()+` GROUP BY e.cluster_id`, w.args...)
 	if err != nil {
 		return nil, err
 	}
