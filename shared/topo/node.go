@@ -40,8 +40,8 @@ func (p Presence) String() string { return word(presenceWords[:], int(p)) }
 // Health is how an object fares, by one formula everywhere. Staleness is no health: it is derived from freshness.
 type Health uint8
 
-// From no knowledge to the worst. The order is that of the worst-of roll-up, except that Unknown, the zero value, is
-// never better than OK: it is no green.
+// From no knowledge to the worst. Their numbers stand in the stores and are no order: Unknown, the zero value, is worse than OK, being no
+// green. Worse and Worst know the order.
 const (
 	Unknown Health = iota
 	OK
@@ -54,6 +54,26 @@ var healthWords = [...]string{"unknown", "ok", "progressing", "warning", "error"
 
 // String is the word used in JSON and in the stores.
 func (h Health) String() string { return word(healthWords[:], int(h)) }
+
+// severity is the order of the roll-up: unknown is never green, and whatever is known to go wrong is worse.
+var severity = [...]uint8{Unknown: 1, OK: 0, Progressing: 2, Warning: 3, Error: 4}
+
+// Worse tells whether h stands before o in a roll-up: Error, Warning, Progressing, Unknown, OK.
+func (h Health) Worse(o Health) bool { return severity[min(h, Error)] > severity[min(o, Error)] }
+
+// Worst rolls healths up to one: the worst of them, and Unknown where there are none.
+func Worst(of ...Health) Health {
+	if len(of) == 0 {
+		return Unknown
+	}
+	worst := OK
+	for _, h := range of {
+		if h.Worse(worst) {
+			worst = h
+		}
+	}
+	return worst
+}
 
 // ParseHealth reads what String wrote.
 func ParseHealth(s string) (Health, bool) {
