@@ -2,6 +2,7 @@ package rules
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,6 +20,7 @@ func init() {
 		"networkPolicyPeer": linkPeer,
 		"statefulSetClaims": linkClaims,
 	}
+	maps.Copy(linkers, ecosystemLinkers)
 }
 
 const (

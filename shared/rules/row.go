@@ -7,6 +7,8 @@ import "github.com/kubilitics/kubilitics/shared/topo"
 type Row struct {
 	// Name is unique and says both ends: "pod-configmap-volume".
 	Name string `json:"name"`
+	// Section is the heading that the docs list a built-in row under.
+	Section string `json:"-"`
 	// Doc says what the edge means, in one sentence for people.
 	Doc  string        `json:"doc,omitempty"`
 	Type topo.EdgeType `json:"type"`

@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,9 +22,14 @@ func TestScenarios(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	files := goldens(t)
 	for _, row := range table.Rows() {
+		file := files[row.Name]
+		delete(files, row.Name)
 		t.Run(row.Name, func(t *testing.T) {
-			file := filepath.Join("testdata", row.Name+".txt")
+			if file == "" {
+				t.Fatalf("there is no testdata/**/%s.txt", row.Name)
+			}
 			topotest.RunScenario(t, file, exec(table))
 			raw, _ := os.ReadFile(file)
 			for _, sign := range []string{"+", "-"} {
@@ -33,6 +39,30 @@ func TestScenarios(t *testing.T) {
 			}
 		})
 	}
+	if len(files) > 0 && !t.Failed() {
+		t.Errorf("scenarios of no row: %v", files)
+	}
+}
+
+// goldens lists the scenarios of rows, by name, wherever they stand below testdata.
+func goldens(t *testing.T) map[string]string {
+	files := map[string]string{}
+	err := filepath.WalkDir("testdata", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && d.Name() == "traps":
+			return fs.SkipDir
+		case d.IsDir() || path == filepath.Join("testdata", "user.txt"):
+			return nil
+		}
+		files[strings.TrimSuffix(d.Name(), ".txt")] = path
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
 }
 
 func hasEdge(scenario, sign string, row *rules.Row) bool {

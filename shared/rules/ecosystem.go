@@ -1,0 +1,7 @@
+package rules
+
+// ecosystemRows is what Kubilitics knows of kinds that Kubernetes doesn't have by itself. Each list names its section.
+var ecosystemRows []Row
+
+// ecosystemLinkers are the functions that ecosystemRows name.
+var ecosystemLinkers = map[string]linker{}

@@ -1,0 +1,105 @@
+package rules
+
+import "github.com/kubilitics/kubilitics/shared/topo"
+
+const everyContainer = "spec.{containers,initContainers,ephemeralContainers}[*]."
+
+var optional = []Keep{{Attr: "optional", Path: "optional"}}
+
+// workloadRows is what runs, and what it needs to run.
+var workloadRows = []Row{
+	{
+		Name: "workload-pod", Type: topo.Selects,
+		From:   []string{"Deployment.apps", "ReplicaSet.apps", "StatefulSet.apps", "DaemonSet.apps", "Job.batch"},
+		Select: &Select{To: "Pod", Path: "spec.selector", Form: LabelSelector, Empty: All, Absent: None, UnlessOwned: true},
+		Doc:    "The workload's selector picks a Pod that it doesn't own.",
+	},
+	{
+		Name: "replicationcontroller-pod", Type: topo.Selects, From: []string{"ReplicationController"},
+		Select: &Select{To: "Pod", Path: "spec.selector", Form: Labels, Empty: None, Absent: None, UnlessOwned: true},
+		Doc:    "The controller's selector picks a Pod that it doesn't own.",
+	},
+	{
+		Name: "pod-node", Type: topo.RunsOn, From: []string{"Pod"},
+		Ref: &Ref{To: "Node", Name: "spec.nodeName", Cluster: true},
+		Doc: "The Pod is scheduled to the Node.",
+	},
+	{
+		Name: "pod-serviceaccount", Type: topo.References, From: []string{"Pod"}, Template: true,
+		At: []string{"spec.serviceAccountName"}, Ref: &Ref{To: "ServiceAccount"},
+		Doc: "The Pod acts as the ServiceAccount.",
+	},
+	{
+		Name: "pod-configmap-volume", Type: topo.Mounts, From: []string{"Pod"}, Template: true,
+		At: []string{"spec.volumes[*].configMap"}, Ref: &Ref{To: "ConfigMap", Name: "name"}, Keep: optional,
+		Doc: "The Pod mounts the ConfigMap.",
+	},
+	{
+		Name: "pod-configmap-projected", Type: topo.Mounts, From: []string{"Pod"}, Template: true,
+		At: []string{"spec.volumes[*].projected.sources[*].configMap"}, Ref: &Ref{To: "ConfigMap", Name: "name"}, Keep: optional,
+		Doc: "The Pod mounts the ConfigMap as part of a projected volume.",
+	},
+	{
+		Name: "pod-configmap-envfrom", Type: topo.References, From: []string{"Pod"}, Template: true,
+		At: []string{everyContainer + "envFrom[*].configMapRef"}, Ref: &Ref{To: "ConfigMap", Name: "name"}, Keep: optional,
+		Doc: "A container takes all keys of the ConfigMap as environment variables.",
+	},
+	{
+		Name: "pod-configmap-env", Type: topo.References, From: []string{"Pod"}, Template: true,
+		At: []string{everyContainer + "env[*].valueFrom.configMapKeyRef"}, Ref: &Ref{To: "ConfigMap", Name: "name"}, Keep: optional,
+		Doc: "A container takes an environment variable from the ConfigMap.",
+	},
+	{
+		Name: "pod-secret-volume", Type: topo.Mounts, From: []string{"Pod"}, Template: true,
+		At: []string{"spec.volumes[*].secret"}, Ref: &Ref{To: "Secret", Name: "secretName"}, Keep: optional,
+		Doc: "The Pod mounts the Secret.",
+	},
+	{
+		Name: "pod-secret-projected", Type: topo.Mounts, From: []string{"Pod"}, Template: true,
+		At: []string{"spec.volumes[*].projected.sources[*].secret"}, Ref: &Ref{To: "Secret", Name: "name"}, Keep: optional,
+		Doc: "The Pod mounts the Secret as part of a projected volume.",
+	},
+	{
+		Name: "pod-secret-envfrom", Type: topo.References, From: []string{"Pod"}, Template: true,
+		At: []string{everyContainer + "envFrom[*].secretRef"}, Ref: &Ref{To: "Secret", Name: "name"}, Keep: optional,
+		Doc: "A container takes all keys of the Secret as environment variables.",
+	},
+	{
+		Name: "pod-secret-env", Type: topo.References, From: []string{"Pod"}, Template: true,
+		At: []string{everyContainer + "env[*].valueFrom.secretKeyRef"}, Ref: &Ref{To: "Secret", Name: "name"}, Keep: optional,
+		Doc: "A container takes an environment variable from the Secret.",
+	},
+	{
+		Name: "pod-secret-imagepull", Type: topo.References, From: []string{"Pod"}, Template: true,
+		At: []string{"spec.imagePullSecrets[*]"}, Ref: &Ref{To: "Secret", Name: "name"},
+		Doc: "The Pod's images are pulled with the Secret.",
+	},
+	{
+		Name: "pod-persistentvolumeclaim", Type: topo.Mounts, From: []string{"Pod"}, Template: true,
+		At:   []string{"spec.volumes[*].persistentVolumeClaim"},
+		Ref:  &Ref{To: "PersistentVolumeClaim", Name: "claimName"},
+		Keep: []Keep{{Attr: "readOnly", Path: "readOnly"}},
+		Doc:  "The Pod mounts the claim's volume.",
+	},
+	{
+		Name: "statefulset-service", Type: topo.References, From: []string{"StatefulSet.apps"},
+		Ref: &Ref{To: "Service", Name: "spec.serviceName"},
+		Doc: "The Service gives the set's Pods their names.",
+	},
+	{
+		Name: "statefulset-persistentvolumeclaim", Type: topo.References, From: []string{"StatefulSet.apps"},
+		At: []string{"spec.volumeClaimTemplates[*]"}, Func: "statefulSetClaims",
+		Fields: []string{"metadata.name", "$.spec.replicas", "$.spec.ordinals.start"},
+		Doc:    "The set makes the claim for one of its Pods.",
+	},
+	{
+		Name: "horizontalpodautoscaler-target", Type: topo.Scales, From: []string{"HorizontalPodAutoscaler.autoscaling"},
+		At: []string{"spec.scaleTargetRef"}, Ref: &Ref{Kind: "kind", APIVersion: "apiVersion", Name: "name"},
+		Doc: "The autoscaler sets the target's number of replicas.",
+	},
+	{
+		Name: "poddisruptionbudget-pod", Type: topo.Protects, From: []string{"PodDisruptionBudget.policy"}, Versions: []string{"v1"},
+		Select: &Select{To: "Pod", Path: "spec.selector", Form: LabelSelector, Empty: All, Absent: None},
+		Doc:    "The budget limits how many of these Pods may be evicted at once.",
+	},
+}
