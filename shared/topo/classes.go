@@ -204,6 +204,23 @@ func (e *Engine) join(n uint32, was *left) {
 	}
 }
 
+// makeSelectable lets selectors pick the objects of a kind. Those that are there join their classes; the object of this
+// change joins in its turn.
+func (e *Engine) makeSelectable(kind uint32) {
+	if e.kinds[kind].selectable {
+		return
+	}
+	e.kinds[kind].selectable = true
+	if e.kinds[kind].objects == 0 {
+		return
+	}
+	e.eachNode(func(n uint32, r *record) {
+		if r.object && n != e.cur.fresh && e.classes.at(r.class).kind == kind {
+			e.join(n, &left{})
+		}
+	})
+}
+
 // list makes a class known to selectors, and unlist makes it unknown.
 func (e *Engine) list(id uint32) {
 	c := e.classes.at(id)

@@ -7,7 +7,8 @@ type delta struct {
 	touched  []touch
 	node     uint32 // the object of the change, and what it is now
 	resource *Resource
-	repeats  bool // an edge may stand more than once among edges
+	fresh    uint32 // the object of the change, if it wasn't there before
+	repeats  bool   // an edge may stand more than once among edges
 }
 
 type touch struct {

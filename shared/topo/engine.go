@@ -56,6 +56,7 @@ type kind struct {
 	virtual    bool
 	selectable bool
 	ghosts     int      // nodes that stand for no object
+	objects    int      // nodes that stand for one
 	spaces     []*space // of a selectable kind, one a namespace
 }
 
@@ -286,7 +287,8 @@ func (e *Engine) set(ref Ref, res *Resource) {
 	}
 	if fresh {
 		r.object = true
-		e.kinds[e.classes.at(r.class).kind].ghosts--
+		e.count(n, 1)
+		e.cur.fresh = n
 	}
 	if e.setFields(n, res, anew) || fresh {
 		e.touch(n).dirty = true
@@ -320,11 +322,18 @@ func (e *Engine) gone(n uint32) {
 	e.setSelectors(n)
 	e.adopt(n, nil)
 	r.object, r.facts = false, 0
-	e.kinds[e.classes.at(r.class).kind].ghosts++
+	e.count(n, -1)
 	e.setFields(n, &Resource{}, old != "")
 	if old != "" && e.turnOwned(n, old) {
 		e.recheck(n, ownerDepth)
 	}
+}
+
+// count notes that a node came to stand for an object, or ceased to.
+func (e *Engine) count(n uint32, by int) {
+	k := &e.kinds[e.classes.at(e.nodes.at(n).class).kind]
+	k.objects += by
+	k.ghosts -= by
 }
 
 // setFields copies what the node shows, and tells whether anything of it changed.

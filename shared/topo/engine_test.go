@@ -151,7 +151,7 @@ func (s *tape) resource(ref topo.Ref) *topo.Resource {
 }
 
 func (s *tape) fact(i int16) topo.Fact {
-	f := topo.Fact{Rule: uint16(1 + s.pick(10)), At: topo.At{i}}
+	f := topo.Fact{Rule: uint16(1 + s.pick(11)), At: topo.At{i}}
 	name := s.word("a", "b", "")
 	selector := s.word("", "app=1", "app=1,tier=2", "app!=1", "tier", "!tier", "app=1|2", "tier=3")
 	f.Values = [][]string{
@@ -165,6 +165,7 @@ func (s *tape) fact(i int16) topo.Fact {
 		8:  {selector, s.word("", "d"), s.word("", "m")},
 		9:  {selector},
 		10: {selector, s.word("*", "x", "y x")},
+		11: {selector, s.word("Pod", "Set", "Wide", "Config")},
 	}[f.Rule]
 	return f
 }

@@ -14,6 +14,7 @@ func (e *Engine) Leftovers() string {
 	for _, k := range e.kinds {
 		left["spaces of kinds"] += len(k.spaces)
 		left["ghosts"] += k.ghosts
+		left["objects"] += k.objects
 	}
 	text := ""
 	for what, n := range left {

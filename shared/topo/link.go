@@ -27,7 +27,8 @@ type Rule struct {
 	Owner bool
 	// UnlessOwned: a selector's edge is not drawn to an object that the selecting one owns, also through others.
 	UnlessOwned bool
-	// Selects is the kind whose objects a selector picks; zero in rules that name their targets.
+	// Selects is the kind whose objects a selector picks; zero in rules that name their targets, and in those whose links
+	// say the kind.
 	Selects GroupKind
 	// Path is the text of the field path, cut where the indices stand: "spec.volumes[", "].configMap.name".
 	Path []string
@@ -38,7 +39,8 @@ type Link struct {
 	Rule uint16
 	At   At
 	// To is the target. Without a namespace, the target's is that of the object that refers, unless the target's kind
-	// has none. A virtual target stands as given. Of a selector's target only the kind counts, and that is the rule's.
+	// has none. A virtual target stands as given. Of a selector's target only the kind counts, and that is the rule's where
+	// the rule has one.
 	To Ref
 	// UID is what an Owner rule wants the target to have.
 	UID string

@@ -47,7 +47,12 @@ func (e *Engine) newPick(n uint32, l *Link) pick {
 		}
 	}
 	slices.Sort(a.want)
-	kind := e.kindOf(e.variants[l.Rule].Selects)
+	picked := e.variants[l.Rule].Selects
+	if picked == (GroupKind{}) {
+		picked = l.To.GroupKind()
+	}
+	kind := e.kindOf(picked)
+	e.makeSelectable(kind)
 	for _, ns := range l.Namespaces {
 		sym := e.syms.hold(ns)
 		key := spaceKey{kind: kind, ns: sym}

@@ -129,12 +129,16 @@ func (o *Oracle) ghost(ref topo.Ref, attrs []topo.Pair) topo.Node {
 
 func (o *Oracle) pick(from topo.Ref, l *topo.Link) {
 	rule := o.rules[l.Rule]
+	kind := rule.Selects
+	if kind == (topo.GroupKind{}) {
+		kind = l.To.GroupKind()
+	}
 	for ref, r := range o.Objects {
 		near := ref.Namespace == from.Namespace
 		if l.Namespaces != nil {
 			near = slices.Contains(l.Namespaces, ref.Namespace) || slices.Contains(l.Namespaces, "*")
 		}
-		if ref.GroupKind() == rule.Selects && near && picks(*l.Selector, r.Labels) &&
+		if ref.GroupKind() == kind && near && picks(*l.Selector, r.Labels) &&
 			!(rule.UnlessOwned && o.owns(from, ref, 3)) {
 			o.draw(from, ref, l, l.Attrs)
 		}

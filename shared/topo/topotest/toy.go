@@ -13,17 +13,18 @@ type ToyRules struct{}
 
 // The toy rules by number, and what the values of their facts are.
 const (
-	toyOwner  uint16 = iota // from Owners
-	toyUses                 // name, namespace, optional, disc -> Config
-	toyAlso                 // the same rule at another place
-	toyOn                   // name -> Host, which has no namespace
-	toyScales               // name, kind
-	toyAllows               // name -> Range, virtual
-	toyServes               // name <- Service, drawn from there
-	toyPicks                // selector, disc, note -> Pods of the namespace
-	toyPicks2               // the same rule at another place
-	toyWorks                // selector -> Pods that it doesn't own
-	toySpans                // selector, namespaces -> Pods there
+	toyOwner   uint16 = iota // from Owners
+	toyUses                  // name, namespace, optional, disc -> Config
+	toyAlso                  // the same rule at another place
+	toyOn                    // name -> Host, which has no namespace
+	toyScales                // name, kind
+	toyAllows                // name -> Range, virtual
+	toyServes                // name <- Service, drawn from there
+	toyPicks                 // selector, disc, note -> Pods of the namespace
+	toyPicks2                // the same rule at another place
+	toyWorks                 // selector -> Pods that it doesn't own
+	toySpans                 // selector, namespaces -> Pods there
+	toyDefines               // selector, kind -> its objects everywhere
 )
 
 var toyPod = topo.GroupKind{Kind: "Pod"}
@@ -31,17 +32,18 @@ var toyPod = topo.GroupKind{Kind: "Pod"}
 // Rules implements topo.Rules.
 func (ToyRules) Rules() []topo.Rule {
 	return []topo.Rule{
-		toyUses:   {Name: "uses", Type: topo.Mounts, Path: []string{"spec.uses[", "]"}},
-		toyAlso:   {Name: "uses", Type: topo.Mounts, Path: []string{"spec.also[", "]"}},
-		toyOn:     {Name: "on", Type: topo.RunsOn, Path: []string{"spec.host"}},
-		toyOwner:  {Name: "owner", Type: topo.Owns, Reverse: true, Owner: true, Path: []string{"owners[", "]"}},
-		toyScales: {Name: "scales", Type: topo.Scales, Path: []string{"spec.target"}},
-		toyAllows: {Name: "allows", Type: topo.Allows, Path: []string{"spec.peers[", "]"}},
-		toyServes: {Name: "serves", Type: topo.Routes, Reverse: true, Path: []string{"spec.service"}},
-		toyPicks:  {Name: "picks", Type: topo.Selects, Selects: toyPod, Path: []string{"spec.selector"}},
-		toyPicks2: {Name: "picks", Type: topo.Selects, Selects: toyPod, Path: []string{"spec.selectors[", "]"}},
-		toyWorks:  {Name: "works", Type: topo.Selects, Selects: toyPod, UnlessOwned: true, Path: []string{"spec.works"}},
-		toySpans:  {Name: "spans", Type: topo.Selects, Selects: toyPod, Path: []string{"spec.spans"}},
+		toyUses:    {Name: "uses", Type: topo.Mounts, Path: []string{"spec.uses[", "]"}},
+		toyAlso:    {Name: "uses", Type: topo.Mounts, Path: []string{"spec.also[", "]"}},
+		toyOn:      {Name: "on", Type: topo.RunsOn, Path: []string{"spec.host"}},
+		toyOwner:   {Name: "owner", Type: topo.Owns, Reverse: true, Owner: true, Path: []string{"owners[", "]"}},
+		toyScales:  {Name: "scales", Type: topo.Scales, Path: []string{"spec.target"}},
+		toyAllows:  {Name: "allows", Type: topo.Allows, Path: []string{"spec.peers[", "]"}},
+		toyServes:  {Name: "serves", Type: topo.Routes, Reverse: true, Path: []string{"spec.service"}},
+		toyPicks:   {Name: "picks", Type: topo.Selects, Selects: toyPod, Path: []string{"spec.selector"}},
+		toyPicks2:  {Name: "picks", Type: topo.Selects, Selects: toyPod, Path: []string{"spec.selectors[", "]"}},
+		toyWorks:   {Name: "works", Type: topo.Selects, Selects: toyPod, UnlessOwned: true, Path: []string{"spec.works"}},
+		toySpans:   {Name: "spans", Type: topo.Selects, Selects: toyPod, Path: []string{"spec.spans"}},
+		toyDefines: {Name: "defines", Type: topo.Defines, Path: []string{"spec.defines[", "]"}},
 	}
 }
 
@@ -89,6 +91,10 @@ func toyLink(f topo.Fact, v []string) topo.Link {
 			l.Namespaces = strings.Fields(v[1])
 			break
 		}
+		if f.Rule == toyDefines {
+			l.To.Kind, l.Disc, l.Namespaces = v[1], v[1], []string{"*"}
+			break
+		}
 		l.Disc = v[1]
 		if v[2] != "" {
 			l.Attrs = []topo.Pair{{Key: "note", Value: v[2]}}
@@ -118,7 +124,7 @@ func ParseSelector(s string) topo.Selector {
 
 var toyFacts = map[string]uint16{
 	"uses": toyUses, "also": toyAlso, "on": toyOn, "scales": toyScales, "allows": toyAllows, "serves": toyServes,
-	"picks": toyPicks, "picks2": toyPicks2, "works": toyWorks, "spans": toySpans,
+	"picks": toyPicks, "picks2": toyPicks2, "works": toyWorks, "spans": toySpans, "defines": toyDefines,
 }
 
 // ParseRef reads "Kind namespace/name", "Kind.group name".
