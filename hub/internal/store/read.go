@@ -181,6 +181,7 @@ type Snapshot interface {
 	Grouped
 	Past
 	Found
+	FleetReader
 }
 
 // Dimension is what resources are grouped by.

@@ -27,6 +27,7 @@ type Store interface {
 	Feed
 	Retention
 	Checker
+	FleetGraph
 	// Ping tells whether the database answers.
 	Ping(ctx context.Context) error
 	// Close waits for what is under way and lets the database go.

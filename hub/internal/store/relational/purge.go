@@ -24,6 +24,7 @@ var clusterTables = []struct{ name, key string }{
 	{"kinds", "api_group, kind"},
 	{"join_tokens", "id"},
 	{"certificates", "serial"},
+	{"fleet_edges", "id, valid_to"},
 }
 
 // Purge implements store.Clusters.

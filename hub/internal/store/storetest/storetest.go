@@ -64,6 +64,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Body) {
 		"Snapshot":         snapshotIsOne,
 		"Feed":             feed,
 		"FeedIsGapSafe":    feedIsGapSafe,
+		"Shared":           shared,
 		"Trim":             trim,
 		"Doorbell":         doorbell,
 		"ContextThatEnded": endedContext,

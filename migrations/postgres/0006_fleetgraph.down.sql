@@ -1,0 +1,2 @@
+DROP TABLE fleet_state;
+DROP TABLE fleet_edges;
