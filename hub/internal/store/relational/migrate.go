@@ -3,6 +3,13 @@ package relational
 import (
 	"errors"
 	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/golang-migrate/migrate/v4"
 	"github.com/golang-migrate/migrate/v4/database"
@@ -15,7 +22,12 @@ import (
 // Newest gives the number of the newest migration in a folder of the migrations.
 func Newest(folder string) (uint, error) {
 	files, err := fs.Glob(migrations.FS, folder+"/*.up.sql")
-	return uint(len(files)), err
+	if err != nil || len(files) == 0 {
+		return 0, err
+	}
+	name, _, _ := strings.Cut(path.Base(slices.Max(files)), "_")
+	newest, err := strconv.ParseUint(name, 10, 32)
+	return uint(newest), err
 }
 
 // Migrate brings a schema up to the newest version, or, unless up is wanted, only checks that it is there. A schema that is newer than this
