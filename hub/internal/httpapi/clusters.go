@@ -31,10 +31,13 @@ func (a *API) clusters() {
 		})
 	read(a, route(http.MethodGet, "/api/v1/clusters/summary", "summarize-clusters", "Every cluster in numbers", "clusters"),
 		func(ctx context.Context, p fleet.Principal, _ *struct{}) (*query.FleetSummary, error) {
-			return a.cfg.Query.Summary(ctx, p)
+			return a.cfg.Query.Summary(ctx, p, store.When{})
 		})
 	read(a, route(http.MethodGet, clusterRoot, "get-cluster", "Get a cluster", "clusters"), ofCluster(a.cfg.Query.Cluster))
-	fresh(a, route(http.MethodGet, clusterRoot+"/info", "get-cluster-info", "A cluster in numbers, by kind", "clusters"), ofCluster(a.cfg.Query.Info))
+	fresh(a, route(http.MethodGet, clusterRoot+"/info", "get-cluster-info", "A cluster in numbers, by kind", "clusters"), ofCluster(
+		func(ctx context.Context, p fleet.Principal, id fleet.ClusterID) (*query.Info, error) {
+			return a.cfg.Query.Info(ctx, p, id, store.When{})
+		}))
 	fresh(a, route(http.MethodGet, clusterRoot+"/api-resources", "list-api-resources", "The kinds of a cluster", "clusters"), ofCluster(a.cfg.Query.APIResources))
 	handle(a, route(http.MethodGet, clusterRoot+"/ping", "ping-cluster", "Ask the agent for a sign of life through its tunnel", "clusters"), a.pingCluster)
 	handle(a, route(http.MethodGet, clusterRoot+"/quarantine", "list-quarantine", "Rows of a cluster that were refused, and why", "clusters"), a.quarantine)

@@ -107,7 +107,7 @@ func (a *API) getResource(ctx context.Context, p fleet.Principal, in *resourceIn
 		return nil, err
 	}
 	ref := topo.Ref{Group: gk.Group, Kind: gk.Kind, Namespace: dash(in.Namespace), Name: in.Name}
-	d, err := a.cfg.Query.Get(ctx, p, at.Cluster, ref, in.Manifest)
+	d, err := a.cfg.Query.Get(ctx, p, query.Which{Cluster: at.Cluster, Ref: ref}, in.Manifest)
 	if err == nil {
 		err = sameVersion(in.Version, &d.Resource)
 	}

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
 // A continue token says where a list goes on. It is opaque by promise, not secret: it names a place in an order, and what
@@ -37,6 +39,37 @@ func open(tenant fleet.TenantID, question any, token string, place any) error {
 		return badCursor()
 	}
 	return nil
+}
+
+// pinned stands in the place of every token: the position that all pages are read at. Zero is that of a first page.
+type pinned struct {
+	Position topo.Position
+}
+
+func (p *pinned) first() topo.Position { return p.Position }
+
+// pin gives the moment to read the page of a token at, which is that of the first page, or without one the moment asked for. The token's place is read too.
+func pin(tenant fleet.TenantID, question any, token string, at store.When, place interface{ first() topo.Position }) (store.When, error) {
+	if token == "" {
+		return at, nil
+	}
+	if err := open(tenant, question, token, place); err != nil {
+		return at, err
+	}
+	if place.first() <= 0 {
+		return at, badCursor()
+	}
+	return store.When{Position: place.first()}, nil
+}
+
+// late words what it means that the position of a list's first page isn't kept any more.
+func late(token string, err error) error {
+	if token == "" || !fault.Is(err, fault.Gone) {
+		return err
+	}
+	gone := fault.Wrap(err, fault.Gone, "the list was begun too long ago: what its first page was read at isn't kept any more; begin it anew without continue")
+	gone.Fields = fault.Public(err).Fields
+	return gone
 }
 
 func badCursor() error {

@@ -37,7 +37,7 @@ func (q *Querier) Events(ctx context.Context, p fleet.Principal, w WhichEvents, 
 		return nil, err
 	}
 	var out *EventList
-	err = q.read(ctx, p, fleet.List, w.Clusters, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, scope{p: p, verb: fleet.List, clusters: w.Clusters}, func(ctx context.Context, r *reading) error {
 		out, err = r.events(ctx, w, page.Continue, limit)
 		return err
 	})
@@ -70,6 +70,6 @@ func (r *reading) events(ctx context.Context, w WhichEvents, token string, limit
 		appear[rows[i].Cluster] = true
 	}
 	out.Meta = r.meta(appear)
-	out.Position, out.At = place.Position, place.At
+	out.Position, out.At = place.Position, place.At // events aren't read in the past: later pages hold at least everything up to there
 	return out, nil
 }

@@ -24,6 +24,7 @@ type Neighbourhood struct {
 	Direction store.Direction
 	Types     []topo.EdgeType // none: all
 	Limit     int             // nodes; 0: DefaultNeighbours
+	At        store.When
 }
 
 func (n Neighbourhood) complete() (Neighbourhood, error) {
@@ -50,7 +51,7 @@ func (q *Querier) Around(ctx context.Context, p fleet.Principal, n Neighbourhood
 		return nil, err
 	}
 	var out *Graph
-	err = q.read(ctx, p, fleet.Get, []fleet.ClusterID{n.Cluster}, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, scope{p, fleet.Get, []fleet.ClusterID{n.Cluster}, n.At}, func(ctx context.Context, r *reading) error {
 		w := &walk{
 			builder: newBuilder(r, GraphQuestion{Types: n.Types}, n.Limit), ask: n,
 			at: store.Scope{Tenant: p.Tenant, Cluster: n.Cluster},

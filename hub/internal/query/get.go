@@ -30,11 +30,18 @@ type Detail struct {
 	ManifestAbsent string          `json:"manifestAbsent,omitempty" doc:"why the manifest that was asked for isn't there"`
 }
 
+// Which is one object of a cluster, and when.
+type Which struct {
+	Cluster fleet.ClusterID
+	Ref     topo.Ref
+	At      store.When
+}
+
 // Get gives one resource. Where the object isn't there, it is NotFound, also when others refer to it.
-func (q *Querier) Get(ctx context.Context, p fleet.Principal, c fleet.ClusterID, ref topo.Ref, manifest bool) (*Detail, error) {
+func (q *Querier) Get(ctx context.Context, p fleet.Principal, w Which, manifest bool) (*Detail, error) {
 	var out *Detail
-	err := q.read(ctx, p, fleet.Get, []fleet.ClusterID{c}, func(ctx context.Context, r *reading) (err error) {
-		out, err = r.detail(ctx, store.Scope{Tenant: p.Tenant, Cluster: c}, ref, manifest)
+	err := q.read(ctx, scope{p, fleet.Get, []fleet.ClusterID{w.Cluster}, w.At}, func(ctx context.Context, r *reading) (err error) {
+		out, err = r.detail(ctx, r.scope(w.Cluster), w.Ref, manifest)
 		return err
 	})
 	return out, err

@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"time"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
@@ -53,14 +52,13 @@ type GraphQuestion struct {
 }
 
 func (w Where) whole() bool {
-	return len(w.Kinds)+len(w.Namespaces)+len(w.Names) == 0 && w.Labels == "" && w.Fields == ""
+	return len(w.Kinds)+len(w.Namespaces)+len(w.Names)+len(w.Terms) == 0 && w.Labels == "" && w.Fields == ""
 }
 
 type graphPlace struct {
-	Position topo.Position
-	At       time.Time
-	Total    *Total // as the first page counted, which pages after it don't repeat
-	After    store.Key
+	pinned
+	Total *Total // as the first page counted, which pages after it don't repeat
+	After store.Key
 }
 
 // Graph answers a GraphQuestion. A page holds its nodes with all their edges; one that ends early says so.
@@ -69,14 +67,21 @@ func (q *Querier) Graph(ctx context.Context, p fleet.Principal, g GraphQuestion)
 	if err != nil {
 		return nil, err
 	}
+	var place graphPlace
+	at, err := pin(p.Tenant, g.lasting(), g.Continue, g.At, &place)
+	if err != nil {
+		return nil, err
+	}
 	var out *Graph
-	err = q.read(ctx, p, fleet.List, g.Clusters, func(ctx context.Context, r *reading) error {
-		b := newBuilder(r, g, limit)
-		out, err = b.build(ctx)
+	err = q.read(ctx, scope{p, fleet.List, g.Clusters, at}, func(ctx context.Context, r *reading) error {
+		out, err = newBuilder(r, g, limit).build(ctx, place)
 		return err
 	})
-	return out, err
+	return out, late(g.Continue, err)
 }
+
+// lasting is what a continue token is bound to.
+func (g GraphQuestion) lasting() any { return []any{g.Where.lasting(), g.Types} }
 
 // builder gathers one page of a graph.
 type builder struct {
@@ -115,8 +120,8 @@ func newBuilder(r *reading, g GraphQuestion, limit int) *builder {
 	return b
 }
 
-func (b *builder) build(ctx context.Context) (*Graph, error) {
-	place, rows, more, err := b.page(ctx)
+func (b *builder) build(ctx context.Context, place graphPlace) (*Graph, error) {
+	rows, more, err := b.page(ctx, &place)
 	if err != nil {
 		return nil, err
 	}
@@ -159,28 +164,21 @@ func (b *builder) gather(ctx context.Context, rows []store.Row) (kept int, err e
 }
 
 // page reads the nodes that are meant, from where the question goes on.
-func (b *builder) page(ctx context.Context) (place graphPlace, rows []store.Row, more bool, err error) {
+func (b *builder) page(ctx context.Context, place *graphPlace) (rows []store.Row, more bool, err error) {
 	if b.filter, err = b.ask.filter(b.view); err != nil {
-		return place, nil, false, err
+		return nil, false, err
 	}
 	b.filter.Placeholders = true
-	place.Position, place.At = b.Position(), b.At()
-	var after *store.Key
-	if b.ask.Continue != "" {
-		if err := open(b.view.Tenant, b.question(), b.ask.Continue, &place); err != nil {
-			return place, nil, false, err
-		}
-		after = &place.After
+	after := &place.After
+	if place.Position == 0 {
+		after, place.Position = nil, b.Position()
 	}
 	rows, err = b.Resources(ctx, b.filter, after, b.limit+1)
 	if more = len(rows) > b.limit; more {
 		rows = rows[:b.limit]
 	}
-	return place, rows, more, err
+	return rows, more, err
 }
-
-// question is what a continue token is bound to.
-func (b *builder) question() any { return []any{b.ask.Where, b.ask.Types} }
 
 // chunk reads the edges of some nodes and keeps them, if they fit; those of the page's first node as far as they do.
 func (b *builder) chunk(ctx context.Context, rows []store.Row) (whole bool, err error) {
@@ -276,7 +274,6 @@ func (b *builder) finish(ctx context.Context, place graphPlace, rows []store.Row
 		cut = cut || b.out.Nodes[i].More
 	}
 	b.out.Meta = b.meta(appear)
-	b.out.Position, b.out.At = place.Position, place.At
 	if !more && !cut {
 		return nil
 	}
@@ -295,7 +292,7 @@ func (b *builder) finish(ctx context.Context, place graphPlace, rows []store.Row
 	t.Total = place.Total
 	if more {
 		place.After = keyOf(&rows[len(rows)-1])
-		t.Continue = seal(b.view.Tenant, b.question(), place)
+		t.Continue = seal(b.view.Tenant, b.ask.lasting(), place)
 	}
 	return nil
 }

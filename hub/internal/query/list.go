@@ -2,12 +2,10 @@ package query
 
 import (
 	"context"
-	"time"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
-	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
 // Bounds of a page.
@@ -49,10 +47,9 @@ type Total struct {
 
 // listPlace is where a list goes on, with what its first page found.
 type listPlace struct {
-	Position topo.Position
-	At       time.Time
-	Total    Total
-	After    store.Key
+	pinned
+	Total Total
+	After store.Key
 }
 
 // List gives a page of the resources that are meant and may be seen.
@@ -61,22 +58,32 @@ func (q *Querier) List(ctx context.Context, p fleet.Principal, w Where, page Pag
 	if err != nil {
 		return nil, err
 	}
-	var out *ResourceList
-	err = q.read(ctx, p, fleet.List, w.Clusters, func(ctx context.Context, r *reading) error {
-		out, err = r.list(ctx, w, page.Continue, limit)
-		return err
-	})
-	return out, err
-}
-
-func (r *reading) list(ctx context.Context, w Where, token string, limit int) (*ResourceList, error) {
-	f, err := w.filter(r.view)
+	var place listPlace
+	at, err := pin(p.Tenant, w.lasting(), page.Continue, w.At, &place)
 	if err != nil {
 		return nil, err
 	}
-	place, after, err := r.listFrom(ctx, w, f, token)
-	if err != nil {
-		return nil, err
+	var out *ResourceList
+	err = q.read(ctx, scope{p, fleet.List, w.Clusters, at}, func(ctx context.Context, r *reading) error {
+		f, err := w.filter(r.view)
+		if err != nil {
+			return err
+		}
+		out, err = r.list(ctx, f, place, w.lasting(), limit)
+		return err
+	})
+	return out, late(page.Continue, err)
+}
+
+// list gives a page of what a filter means; question is what its continue token is bound to. A place without a position is the beginning.
+func (r *reading) list(ctx context.Context, f store.Filter, place listPlace, question any, limit int) (*ResourceList, error) {
+	after := &place.After
+	if place.Position == 0 {
+		after, place.Position = nil, r.Position()
+		var err error
+		if place.Total.Count, place.Total.Exact, err = r.Number(ctx, f, maxTotal); err != nil {
+			return nil, err
+		}
 	}
 	rows, err := r.Resources(ctx, f, after, limit+1)
 	if err != nil {
@@ -86,7 +93,7 @@ func (r *reading) list(ctx context.Context, w Where, token string, limit int) (*
 	if len(rows) > limit {
 		rows = rows[:limit]
 		place.After = keyOf(&rows[limit-1])
-		out.Continue = seal(r.view.Tenant, w, place)
+		out.Continue = seal(r.view.Tenant, question, place)
 	}
 	appear := map[fleet.ClusterID]bool{}
 	for i := range rows {
@@ -94,18 +101,7 @@ func (r *reading) list(ctx context.Context, w Where, token string, limit int) (*
 		appear[rows[i].Cluster] = true
 	}
 	out.Meta = r.meta(appear)
-	out.Position, out.At = place.Position, place.At
 	return out, nil
-}
-
-func (r *reading) listFrom(ctx context.Context, w Where, f store.Filter, token string) (place listPlace, after *store.Key, err error) {
-	if token != "" {
-		err = open(r.view.Tenant, w, token, &place)
-		return place, &place.After, err
-	}
-	place.Position, place.At = r.Position(), r.At()
-	place.Total.Count, place.Total.Exact, err = r.Number(ctx, f, maxTotal)
-	return place, nil, err
 }
 
 func keyOf(row *store.Row) store.Key { return store.Key{Ref: row.Node.Ref, Cluster: row.Cluster} }

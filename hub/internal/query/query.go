@@ -1,5 +1,6 @@
-// Package query answers questions about the present state of a tenant's clusters from the store: lists, single resources,
-// graphs, summaries, events. It knows who asks, and nothing of how the answer travels.
+// Package query answers questions about a tenant's clusters, as they are or as they were, from the store: lists, single resources, graphs and
+// their groups, paths, impact, findings, health, history and differences, summaries, events. It knows who asks, and nothing of how the answer
+// travels.
 package query
 
 import (
@@ -17,7 +18,7 @@ import (
 
 // Store is what of the store the answers come from.
 type Store interface {
-	Read(ctx context.Context, tenant fleet.TenantID, fn func(context.Context, store.Snapshot) error) error
+	store.Reader
 	Cluster(ctx context.Context, at store.Scope) (fleet.Cluster, error)
 	Kinds(ctx context.Context, at store.Scope) ([]topo.KindReport, error)
 }
@@ -35,21 +36,19 @@ func New(s Store) *Querier { return &Querier{store: s, kinds: newKinds(s), edges
 // Resolver gives the resolver of kinds' names that the Querier itself uses.
 func (q *Querier) Resolver() *Kinds { return q.kinds }
 
-// Meta stands in every answer. Position tells that at least everything up to it is in the answer: whoever subscribes from it
-// misses nothing. The pages of one list all carry the position of the first.
+// Meta stands in every answer. Position is the one that the answer was read at: whoever subscribes from that of the newest misses nothing. The
+// pages of one list are all read at the position of the first.
 type Meta struct {
-	Position topo.Position `json:"position" doc:"the answer holds at least everything up to this position; a stream resumed from it misses nothing"`
+	Position topo.Position `json:"position" doc:"what the answer was read at; the pages of one list are all read at that of the first. A stream resumed from it misses nothing"`
 	At       time.Time     `json:"at" doc:"the instant of the position"`
 	// Freshness is by cluster: of those that were asked for by id, else of those in the answer.
-	Freshness map[string]fleet.Freshness `json:"freshness" doc:"how old what is known is, by cluster: of those asked for, else of those in the answer"`
+	Freshness map[string]fleet.Freshness `json:"freshness" doc:"how old what is known was at that instant, by cluster: of those asked for, else of those in the answer"`
 	// Fleet counts all clusters the answer covers, where they weren't asked for by id.
 	Fleet *Freshnesses `json:"fleet,omitempty" doc:"the clusters that the answer covers, by freshness, where none was asked for by id"`
-
-	read topo.Position
 }
 
-// ReadAt is the position the answer was read at, which a later page of a list doesn't show.
-func (m *Meta) ReadAt() topo.Position { return m.read }
+// ReadAt is the position the answer was read at.
+func (m *Meta) ReadAt() topo.Position { return m.Position }
 
 // Freshnesses counts clusters by freshness.
 type Freshnesses struct {
@@ -87,23 +86,36 @@ type reading struct {
 	known map[fleet.ClusterID]fleet.Cluster // the visible clusters within the question
 }
 
+// scope is where and when a question is asked, and by whom.
+type scope struct {
+	p        fleet.Principal
+	verb     fleet.Verb
+	clusters []fleet.ClusterID // none: all that are visible
+	at       store.When
+}
+
 // read opens a snapshot and looks up the clusters that the question covers. A cluster that isn't visible is as NotFound as one that
 // isn't there.
-func (q *Querier) read(ctx context.Context, p fleet.Principal, verb fleet.Verb, clusters []fleet.ClusterID, fn func(context.Context, *reading) error) error {
-	view := fleet.ViewOf(p, verb)
-	named, err := q.named(ctx, view, clusters)
+func (q *Querier) read(ctx context.Context, s scope, fn func(context.Context, *reading) error) error {
+	view := fleet.ViewOf(s.p, s.verb)
+	named, err := q.named(ctx, view, s.clusters)
 	if err != nil {
 		return err
 	}
-	return q.store.Read(ctx, p.Tenant, func(ctx context.Context, s store.Snapshot) error {
-		r := &reading{Snapshot: s, q: q, view: view, named: clusters, known: named}
-		if len(clusters) == 0 {
-			if err := r.all(ctx); err != nil {
+	return q.store.ReadAt(ctx, s.p.Tenant, s.at, func(ctx context.Context, shot store.Snapshot) error {
+		r := &reading{Snapshot: shot, q: q, view: view, named: s.clusters, known: named}
+		if len(s.clusters) == 0 || !s.at.Now() { // freshness as it was then is the snapshot's to tell
+			if err := r.look(ctx); err != nil {
 				return err
 			}
 		}
 		return fn(ctx, r)
 	})
+}
+
+// scope is that of one cluster.
+func (r *reading) scope(c fleet.ClusterID) store.Scope {
+	return store.Scope{Tenant: r.view.Tenant, Cluster: c}
 }
 
 // maxNamed bounds the clusters of one question: each costs a look-up.
@@ -139,23 +151,26 @@ func noCluster(id fleet.ClusterID) error {
 	return fault.New(fault.NotFound, "there is no cluster %s", id)
 }
 
-func (r *reading) all(ctx context.Context) error {
+// look has the snapshot tell the clusters that the question covers.
+func (r *reading) look(ctx context.Context) error {
 	clusters, err := r.Clusters(ctx)
 	if err != nil {
 		return err
 	}
-	r.known = make(map[fleet.ClusterID]fleet.Cluster, len(clusters))
+	known := make(map[fleet.ClusterID]fleet.Cluster, len(clusters))
 	for _, c := range clusters {
-		if _, _, ok := r.view.Namespaces(c.ID); ok {
-			r.known[c.ID] = c
+		_, asked := r.known[c.ID]
+		if _, _, ok := r.view.Namespaces(c.ID); ok && (asked || len(r.named) == 0) {
+			known[c.ID] = c
 		}
 	}
+	r.known = known
 	return nil
 }
 
 // meta describes an answer in which those clusters appear.
 func (r *reading) meta(appear map[fleet.ClusterID]bool) Meta {
-	m := Meta{Position: r.Position(), At: r.At(), Freshness: map[string]fleet.Freshness{}, read: r.Position()}
+	m := Meta{Position: r.Position(), At: r.At(), Freshness: map[string]fleet.Freshness{}}
 	if len(r.named) > 0 {
 		for id, c := range r.known {
 			m.Freshness[id.String()] = freshness(c)

@@ -164,11 +164,11 @@ func TestHiddenNodesAreNoWay(t *testing.T) {
 	if err != nil || len(g.Nodes) != 2 || len(g.Edges) != 0 {
 		t.Errorf("whole: %+v %v", g, err)
 	}
-	d, err := q.Get(t.Context(), eyes, c.ID, querytest.Ref("Pod a/x"), false)
+	d, err := q.Get(t.Context(), eyes, Which{Cluster: c.ID, Ref: querytest.Ref("Pod a/x")}, false)
 	if err != nil || len(d.Edges) != 0 {
 		t.Errorf("edges of a/x: %+v %v", d, err)
 	}
-	_, err = q.Get(t.Context(), eyes, c.ID, querytest.Ref("Pod hidden/y"), false)
+	_, err = q.Get(t.Context(), eyes, Which{Cluster: c.ID, Ref: querytest.Ref("Pod hidden/y")}, false)
 	if !fault.Is(err, fault.NotFound) {
 		t.Errorf("hidden: %v", err)
 	}
@@ -237,7 +237,7 @@ func TestKindThatComesToAnotherGroup(t *testing.T) {
 
 func FuzzContinueTokens(f *testing.F) {
 	question := Where{Namespaces: []string{"shop"}}
-	good := seal(1, question, listPlace{Position: 7, After: store.Key{Ref: querytest.Ref("Pod shop/x"), Cluster: 3}})
+	good := seal(1, question, listPlace{pinned: pinned{7}, After: store.Key{Ref: querytest.Ref("Pod shop/x"), Cluster: 3}})
 	f.Add(good)
 	f.Add("")
 	f.Add(good[:len(good)-1])
@@ -272,7 +272,7 @@ func BenchmarkQueries(b *testing.B) {
 			return err
 		},
 		"get": func() error {
-			_, err := q.Get(b.Context(), p, c.ID, querytest.Ref("Pod shop/p000077"), false)
+			_, err := q.Get(b.Context(), p, Which{Cluster: c.ID, Ref: querytest.Ref("Pod shop/p000077")}, false)
 			return err
 		},
 		"around": func() error {
@@ -283,8 +283,8 @@ func BenchmarkQueries(b *testing.B) {
 			_, err := q.Graph(b.Context(), p, GraphQuestion{Where: Where{Clusters: clusters}})
 			return err
 		},
-		"info":    func() error { _, err := q.Info(b.Context(), p, c.ID); return err },
-		"summary": func() error { _, err := q.Summary(b.Context(), p); return err },
+		"info":    func() error { _, err := q.Info(b.Context(), p, c.ID, store.When{}); return err },
+		"summary": func() error { _, err := q.Summary(b.Context(), p, store.When{}); return err },
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {

@@ -14,7 +14,8 @@ import (
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
-// Where says which resources a question is about; empty parts don't restrict. The selectors are in the syntax of Kubernetes.
+// Where says which resources a question is about, and when; empty parts don't restrict. The selectors are in the syntax of Kubernetes, the terms
+// those of the query language.
 type Where struct {
 	Clusters   []fleet.ClusterID
 	Kinds      []topo.GroupKind
@@ -22,6 +23,14 @@ type Where struct {
 	Names      []string
 	Labels     string
 	Fields     string
+	Terms      []store.Term
+	At         store.When // a continue token wins over it: the pages of an answer are all read at the position of the first
+}
+
+// lasting is the question without its moment: what a continue token is bound to. A moment counted from now is another one at each page.
+func (w Where) lasting() Where {
+	w.At = store.When{}
+	return w
 }
 
 // FieldKeys are the fields that a field selector may name, besides the long forms of Kubernetes.
@@ -30,7 +39,7 @@ var FieldKeys = []string{"name", "namespace", "kind", "status", "health", "prese
 var longFields = map[string]string{"metadata.name": "name", "metadata.namespace": "namespace", "metadata.uid": "uid"}
 
 func (w Where) filter(v fleet.View) (store.Filter, error) {
-	f := store.Filter{View: v, Clusters: w.Clusters, Kinds: w.Kinds, Namespaces: w.Namespaces, Names: w.Names}
+	f := store.Filter{View: v, Clusters: w.Clusters, Kinds: w.Kinds, Namespaces: w.Namespaces, Names: w.Names, Terms: w.Terms}
 	var err error
 	if f.Labels, err = labelRequirements(w.Labels); err != nil {
 		return f, err
