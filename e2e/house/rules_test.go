@@ -28,6 +28,8 @@ var rank = map[string]int{
 	"hub/internal/search":            3,
 	"hub/internal":                   4,
 	"hub/internal/store/ingestbench": 5,
+	"hub/internal/store/bigstore":    5,
+	"hub/internal/follow":            3,
 	"hub/internal/store/sqlite":      4,
 	"hub/internal/store/postgres":    4,
 	"hub/internal/export":            5,

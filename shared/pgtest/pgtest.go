@@ -46,7 +46,31 @@ func Start(ctx context.Context, durable bool) (*Server, error) {
 	return nil, ErrNone
 }
 
-// Stop ends the server and removes its files.
+// Kept gives a durable server whose files stay in a directory, made now if it isn't there: for what is dear to fill. The server that the environment
+// names is kept anyhow. A directory serves one at a time.
+func Kept(ctx context.Context, dir string) (*Server, error) {
+	if os.Getenv(Env) != "" {
+		return Start(ctx, true)
+	}
+	bin, ok := programs()
+	if !ok {
+		return nil, ErrNone
+	}
+	who, err := unprivileged()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	stop, dsn, err := run(ctx, bin, dir, who, true, "-c", "shared_buffers=2GB", "-c", "max_wal_size=8GB", "-c", "autovacuum=off")
+	if err != nil {
+		return nil, err
+	}
+	return &Server{DSN: dsn, stop: stop}, nil
+}
+
+// Stop ends the server and removes its files, unless they are kept.
 func (s *Server) Stop() error { return s.stop() }
 
 // programs finds the folder with initdb and postgres, the newest version first.
@@ -105,17 +129,19 @@ func local(ctx context.Context, bin string, durable bool) (*Server, error) {
 	return &Server{DSN: dsn, stop: func() error { return errors.Join(stop(), os.RemoveAll(dir)) }}, nil
 }
 
-func run(ctx context.Context, bin, dir string, who *syscall.Credential, durable bool) (stop func() error, dsn string, err error) {
+func run(ctx context.Context, bin, dir string, who *syscall.Credential, durable bool, more ...string) (stop func() error, dsn string, err error) {
 	if who != nil {
 		if err := os.Chown(dir, int(who.Uid), int(who.Gid)); err != nil {
 			return nil, "", err
 		}
 	}
 	data := filepath.Join(dir, "data")
-	initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	initdb.Dir, initdb.SysProcAttr = dir, &syscall.SysProcAttr{Credential: who}
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return nil, "", fmt.Errorf("initdb: %w: %s", err, out)
+	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err != nil {
+		initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+		initdb.Dir, initdb.SysProcAttr = dir, &syscall.SysProcAttr{Credential: who}
+		if out, err := initdb.CombinedOutput(); err != nil {
+			return nil, "", fmt.Errorf("initdb: %w: %s", err, out)
+		}
 	}
 	port, err := freePort()
 	if err != nil {
@@ -123,6 +149,7 @@ func run(ctx context.Context, bin, dir string, who *syscall.Credential, durable 
 	}
 	args := []string{"-D", data, "-p", strconv.Itoa(port), "-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200",
 		"-c", "shared_buffers=256MB", "-c", "max_wal_size=4GB"}
+	args = append(args, more...) // of two values for a setting, the later counts
 	if !durable {
 		args = append(args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 	}
