@@ -124,10 +124,14 @@ func (s *Store) Write(ctx context.Context, fn func(context.Context, relational.C
 	return relational.Blame(s.transact(ctx, pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error { return fn(ctx, txConn{tx}) }))
 }
 
+// reading begins a transaction that sees one state. Before it sees anything it keeps the days of history from being dropped, which no snapshot outlives:
+// what was dropped before, the floor that it reads tells.
+var reading = pgx.TxOptions{BeginQuery: `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+	LOCK TABLE ONLY resources_history, labels_history, edges_history, manifests_history IN ACCESS SHARE MODE`}
+
 // Snapshot implements relational.Backend.
 func (s *Store) Snapshot(ctx context.Context, fn func(context.Context, relational.Conn) error) error {
-	how := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	return relational.Blame(s.transact(ctx, how, func(ctx context.Context, tx pgx.Tx) error { return fn(ctx, txConn{tx}) }))
+	return relational.Blame(s.transact(ctx, reading, func(ctx context.Context, tx pgx.Tx) error { return fn(ctx, txConn{tx}) }))
 }
 
 // translate makes a fault of an error.

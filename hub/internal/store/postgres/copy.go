@@ -58,7 +58,7 @@ type job struct {
 const (
 	copyRefs      = `COPY refs (tenant_id, cluster_id, id, api_group, kind, namespace, name) FROM STDIN BINARY`
 	copyResources = `COPY resources (tenant_id, cluster_id, id, api_group, kind, namespace, name, uid, version, presence, health, status, created, labels,
-		attrs, hash, origin, valid_from) FROM STDIN BINARY`
+		attrs, app, hash, origin, valid_from) FROM STDIN BINARY`
 	copyLabels    = `COPY labels (tenant_id, cluster_id, key, value, id, valid_from) FROM STDIN BINARY`
 	copyEdges     = `COPY edges (tenant_id, cluster_id, source, id, target, rule, type, disc, path, attrs, hash, origin, valid_from) FROM STDIN BINARY`
 	copyManifests = `COPY manifests (tenant_id, cluster_id, id, hash, body, valid_from) FROM STDIN BINARY`

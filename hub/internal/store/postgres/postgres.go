@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"time"
 
 	migratepgx "github.com/golang-migrate/migrate/v4/database/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -102,7 +103,27 @@ var dialect = relational.Dialect{
 	InIDs: func(column string, n int) string {
 		return column + ` = ANY($` + strconv.Itoa(n) + `::uuid[])`
 	},
+	PastUID:      `CASE WHEN h.uid <> '` + noUID + `' THEN h.uid::text ELSE h.odd_uid END`,
+	PastPresence: `((h.state >> 8) & 255)`,
+	PastHealth:   `(h.state & 255)`,
+	// It has days left out that can't have them.
+	ClosedSince: func(alias string, at time.Time) string {
+		return ` AND ` + alias + `.closed >= '` + at.UTC().Format(time.DateOnly) + `'`
+	},
 	EachLabel: `CROSS JOIN LATERAL json_each_text(nullif(r.labels, '')::json) AS kv(key, value)`,
+	Like: func(expression string, n int) string {
+		return expression + ` ILIKE $` + strconv.Itoa(n) + ` ESCAPE '\'`
+	},
+	Pairs: func(column string) string {
+		return `json_each_text(CASE WHEN ` + column + ` LIKE '{%}' THEN ` + column + `::json END) AS kv(key, value)`
+	},
+	Pair: func(column, key string) string {
+		return `(CASE WHEN ` + column + ` LIKE '{%}' THEN ` + column + `::json ->> ` + key + `::text END COLLATE "C")`
+	},
+	Words: func(text string) string { return `unnest(string_to_array(` + text + `, ' ')) AS x(value)` },
+	Number: func(text string) string {
+		return `(SELECT CASE WHEN length(n.v) <= 20 AND n.v ~ '^-?(?=\.?[0-9])[0-9]*\.?[0-9]*$' THEN n.v::float8 END FROM (SELECT ` + text + ` AS v) AS n)`
+	},
 }
 
 const tick = `UPDATE tenant_feed SET pos = pos + 1, at = greatest(clock_timestamp(), at + interval '1 microsecond') WHERE tenant_id = $1 RETURNING pos, at`

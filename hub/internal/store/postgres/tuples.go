@@ -80,7 +80,7 @@ func nodeTuples(at store.Scope, rows []relational.NodeRow) []byte {
 	t := newTuples(at, len(rows), 600)
 	for i := range rows {
 		n := rows[i].Node
-		t.row(18)
+		t.row(19)
 		t.key(rows[i].ID)
 		t.ref(&n.Ref)
 		t.text(n.UID)
@@ -91,6 +91,7 @@ func nodeTuples(at store.Scope, rows []relational.NodeRow) []byte {
 		t.number(n.Created)
 		t.pairs(n.Labels)
 		t.pairs(n.Attrs)
+		t.text(relational.AppOf(n))
 		t.key(rows[i].Hash)
 		t.text(relational.OriginAgent)
 		t.number(0)

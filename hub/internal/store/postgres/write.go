@@ -25,16 +25,16 @@ const (
 
 	// An update is an insert that meets its row: it goes by the key, whatever the planner believes.
 	upsertNodes = `INSERT INTO resources (tenant_id, cluster_id, id, api_group, kind, namespace, name, uid, version, presence, health, status, created,
-		labels, attrs, hash, origin, valid_from)
+		labels, attrs, app, hash, origin, valid_from)
 		SELECT $1, $2, u.*, 'agent', ` + here + ` FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-		$10::smallint[], $11::smallint[], $12::text[], $13::bigint[], $14::text[], $15::text[], $16::uuid[]) u
+		$10::smallint[], $11::smallint[], $12::text[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::uuid[]) u
 		ON CONFLICT (tenant_id, cluster_id, id) DO UPDATE SET uid = excluded.uid, version = excluded.version, presence = excluded.presence,
 		health = excluded.health, status = excluded.status, created = excluded.created, labels = excluded.labels, attrs = excluded.attrs,
-		hash = excluded.hash, origin = excluded.origin, valid_from = excluded.valid_from`
+		app = excluded.app, hash = excluded.hash, origin = excluded.origin, valid_from = excluded.valid_from`
 	deleteNodes = `DELETE FROM resources WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)`
-	closeNodes  = `INSERT INTO resources_history (tenant_id, cluster_id, id, valid_from, uid, version, presence, health, status, created, attrs, valid_to, closed)
-		SELECT $1, $2, u.*, ` + here + `, ` + today + ` FROM unnest($3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::smallint[], $8::smallint[], $9::text[],
-		$10::bigint[], $11::text[]) u`
+	closeNodes  = `INSERT INTO resources_history (tenant_id, cluster_id, id, uid, valid_from, created, state, version, odd_uid, status, labels, attrs, valid_to, closed)
+		SELECT $1, $2, u.*, ` + here + `, ` + today + ` FROM unnest($3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::smallint[], $8::text[], $9::text[],
+		$10::text[], $11::text[], $12::text[]) u`
 
 	insertLabels = `INSERT INTO labels (tenant_id, cluster_id, id, key, value, valid_from)
 		SELECT $1, $2, u.*, ` + here + ` FROM unnest($3::uuid[], $4::text[], $5::text[]) u`
@@ -170,7 +170,7 @@ func (w *writes) refs(rows []relational.RefRow) {
 func nodeColumns(rows []relational.NodeRow) []any {
 	n := len(rows)
 	ids, hashes := make(keys, n), make(keys, n)
-	var texts [9][]string // group, kind, namespace, name, uid, version, status, labels, attrs
+	var texts [10][]string // group, kind, namespace, name, uid, version, status, labels, attrs, app
 	for i := range texts {
 		texts[i] = make([]string, n)
 	}
@@ -181,32 +181,15 @@ func nodeColumns(rows []relational.NodeRow) []any {
 		texts[0][i], texts[1][i], texts[2][i], texts[3][i] = x.Ref.Group, x.Ref.Kind, x.Ref.Namespace, x.Ref.Name
 		texts[4][i], texts[5][i], texts[6][i] = x.UID, x.Version, x.Status
 		texts[7][i], texts[8][i] = relational.EncodePairs(x.Labels), relational.EncodePairs(x.Attrs)
+		texts[9][i] = relational.AppOf(x)
 		presences[i], healths[i], created[i] = int16(x.Presence), int16(x.Health), x.Created
 	}
-	return []any{ids, texts[0], texts[1], texts[2], texts[3], texts[4], texts[5], presences, healths, texts[6], created, texts[7], texts[8], hashes}
-}
-
-// closedColumns gives the versions that a plan ends, as they were read.
-func closedColumns(p *relational.Plan) []any {
-	n := len(p.ClosedNodes)
-	ids, from, uids, versions, states, attrs := make(keys, n), make([]int64, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	presences, healths, created := make([]int16, n), make([]int16, n), make([]int64, n)
-	for i, old := range p.ClosedNodes {
-		x := &old.Node
-		if i < len(p.UpdateNodes) {
-			ids[i] = p.UpdateNodes[i].ID
-		} else {
-			ids[i] = p.GoneNodes[i-len(p.UpdateNodes)]
-		}
-		from[i], uids[i], versions[i], states[i], attrs[i] = old.From, x.UID, x.Version, x.Status, relational.EncodePairs(x.Attrs)
-		presences[i], healths[i], created[i] = int16(x.Presence), int16(x.Health), x.Created
-	}
-	return []any{ids, from, uids, versions, presences, healths, states, created, attrs}
+	return []any{ids, texts[0], texts[1], texts[2], texts[3], texts[4], texts[5], presences, healths, texts[6], created, texts[7], texts[8], texts[9], hashes}
 }
 
 func (w *writes) nodes(p *relational.Plan) {
 	if len(p.ClosedNodes) > 0 && w.keep {
-		w.rows(closeNodes, closedColumns(p)...)
+		w.rows(closeNodes, versionColumns(p)...)
 	}
 	if rows := slices.Concat(p.UpdateNodes, p.AddNodes); len(rows) > 0 {
 		w.rows(upsertNodes, nodeColumns(rows)...)

@@ -33,6 +33,19 @@ type Dialect struct {
 	InInts, InStrings, InIDs func(column string, n int) string
 	// EachLabel joins to a row r of resources its labels as kv (key, value); the column must hold what EncodePairs wrote.
 	EachLabel string
+	// PastUID, PastPresence and PastHealth are what a closed version h of a resource has for the columns of resources.
+	PastUID, PastPresence, PastHealth string
+	// ClosedSince gives " AND " and what is known of the versions, by that alias, that were closed after an instant; it may be nothing.
+	ClosedSince func(alias string, at time.Time) string
+	// Like gives the condition that an expression fits the LIKE pattern passed as parameter n, whose escape is a backslash; letter case doesn't count.
+	Like func(expression string, n int) string
+	// Pairs gives what to select from to get the pairs of a column, as kv (key, value); Pair gives the value of one key, NULL where there is none. A
+	// damaged column has none. Words gives what to select from to get the words of a text, as x (value).
+	Pairs func(column string) string
+	Pair  func(column, key string) string
+	Words func(text string) string
+	// Number gives the number that a text is, NULL where it is none.
+	Number func(text string) string
 }
 
 // Backend is a database that runs transactions.

@@ -69,3 +69,9 @@ func (e *EdgeCells) Decode() (err error) {
 	e.Edge.Attrs, err = DecodePairs(e.attrs)
 	return err
 }
+
+// AppOf gives the application of a node, which has a column of its own besides its attribute.
+func AppOf(n *topo.Node) string {
+	app, _ := topo.Value(n.Attrs, "app")
+	return app
+}

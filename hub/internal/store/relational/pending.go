@@ -2,26 +2,13 @@ package relational
 
 import (
 	"context"
-	"time"
 
-	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
 var errPending = fault.New(fault.Internal, "this can't be answered yet")
-
-func (b *Base) ReadAt(ctx context.Context, tenant fleet.TenantID, when store.When, fn func(context.Context, store.Snapshot) error) error {
-	if when.Now() {
-		return b.Read(ctx, tenant, fn)
-	}
-	return errPending
-}
-
-func (b *Base) Resolve(ctx context.Context, tenant fleet.TenantID, when store.When) (topo.Position, time.Time, error) {
-	return 0, time.Time{}, errPending
-}
 
 func (b *Base) Check(ctx context.Context, at store.Scope, limit int) ([]store.Violation, error) {
 	return nil, errPending
@@ -43,30 +30,10 @@ func (s *snapshot) EdgeChanges(ctx context.Context, f store.Filter, from topo.Po
 	return nil, errPending
 }
 
-func (s *snapshot) Groups(ctx context.Context, f store.Filter, by []store.Dimension, limit int) ([]store.Group, error) {
-	return nil, errPending
-}
-
-func (s *snapshot) GroupEdges(ctx context.Context, f store.Filter, by []store.Dimension, groups []store.Group, types []topo.EdgeType) ([]store.GroupEdge, error) {
-	return nil, errPending
-}
-
 func (s *snapshot) Search(ctx context.Context, f store.Filter, limit int) ([]store.Row, bool, error) {
 	return nil, false, errPending
 }
 
 func (s *snapshot) Values(ctx context.Context, f store.Filter, key, prefix string, limit int) ([]store.Value, error) {
-	return nil, errPending
-}
-
-func (s *snapshot) Unlinked(ctx context.Context, f store.Filter, d store.Direction, types []topo.EdgeType, after *store.Key, limit int) ([]store.Row, error) {
-	return nil, errPending
-}
-
-func (s *snapshot) Dangling(ctx context.Context, f store.Filter, after *store.EdgePlace, limit int) ([]store.EdgeRow, error) {
-	return nil, errPending
-}
-
-func (s *snapshot) OwnerCycles(ctx context.Context, at store.Scope, limit int) ([][]store.Row, error) {
 	return nil, errPending
 }

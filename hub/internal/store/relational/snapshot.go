@@ -19,15 +19,28 @@ type snapshot struct {
 	tenant fleet.TenantID
 	pos    topo.Position
 	at     time.Time
-	seen   *sight // read when first needed
+	floor  topo.Position // the earliest whose rows are all kept
+	asked  time.Time     // the instant that freshness is of; zero: now
+	seen   *sight        // read when first needed
 	tables sources
 }
 
-// sources are what a snapshot's queries select from, in the places of the tables resources, edges and labels: the tables themselves, or what stands for
-// their rows at a past position.
-type sources struct{ resources, edges, labels string }
+// sources are what a snapshot's queries select from, in the places of the tables: the tables themselves, or what stands for their rows at a past position.
+// There, open and closed are the two parts of resources, each of which is listed in order by itself.
+type sources struct {
+	resources, edges, labels, manifests string
+	open, closed                        string
+}
 
-var current = sources{resources: "resources", edges: "edges", labels: "labels"}
+var current = sources{resources: "resources", edges: "edges", labels: "labels", manifests: "manifests", open: "resources"}
+
+// parts are what is listed in order.
+func (s *sources) parts() []string {
+	if s.closed == "" {
+		return []string{s.open}
+	}
+	return []string{s.open, s.closed}
+}
 
 // sight is which clusters readers see, and since which position.
 type sight struct {
@@ -40,7 +53,7 @@ type sight struct {
 func (b *Base) Read(ctx context.Context, tenant fleet.TenantID, fn func(context.Context, store.Snapshot) error) error {
 	return b.db.Snapshot(ctx, func(ctx context.Context, c Conn) error {
 		s := &snapshot{sql: &b.sql, conn: c, tenant: tenant, tables: current}
-		found, err := queryOne(ctx, c, `SELECT pos, at FROM tenant_feed WHERE tenant_id = $1`, []any{int64(tenant)}, (*int64)(&s.pos), &s.at)
+		found, err := queryOne(ctx, c, `SELECT pos, at, history_floor FROM tenant_feed WHERE tenant_id = $1`, []any{int64(tenant)}, (*int64)(&s.pos), &s.at, (*int64)(&s.floor))
 		if err != nil {
 			return err
 		}
@@ -59,7 +72,11 @@ func (s *snapshot) At() time.Time { return s.at }
 
 // Clusters implements store.Snapshot.
 func (s *snapshot) Clusters(ctx context.Context) ([]fleet.Cluster, error) {
-	return clusters(ctx, s.conn, s.tenant)
+	list, err := clusters(ctx, s.conn, s.tenant)
+	if err != nil || s.asked.IsZero() {
+		return list, err
+	}
+	return s.clustersThen(ctx, list)
 }
 
 func (s *snapshot) sight(ctx context.Context) (*sight, error) {
@@ -78,11 +95,11 @@ func (s *snapshot) sight(ctx context.Context) (*sight, error) {
 		if err := rows.Scan(&id, &first, &shown, &written); err != nil {
 			return nil, err
 		}
-		if shown {
+		if shown && topo.Position(first) <= s.pos {
 			seen.first[fleet.ClusterID(id)] = topo.Position(first)
 			seen.order = append(seen.order, fleet.ClusterID(id))
 		}
-		seen.hidden = seen.hidden || (written && !shown)
+		seen.hidden = seen.hidden || (written && (!shown || topo.Position(first) > s.pos))
 	}
 	s.seen = seen
 	return seen, rows.Err()
@@ -135,21 +152,32 @@ func (s *snapshot) filtered(a *access, f *store.Filter) (*where, error) {
 
 // Resources implements store.Snapshot.
 func (s *snapshot) Resources(ctx context.Context, f store.Filter, after *store.Key, limit int) ([]store.Row, error) {
+	return s.list(ctx, &f, after, limit, nil)
+}
+
+// list gives rows in order; also, where it isn't nil, adds conditions to the filter's.
+func (s *snapshot) list(ctx context.Context, f *store.Filter, after *store.Key, limit int, also func(*where)) ([]store.Row, error) {
 	seen, a, err := s.access(ctx, f.View, f.Clusters)
 	if err != nil || a.empty() {
 		return nil, err
 	}
-	parts := a.split()
-	if parts == nil {
-		return s.page(ctx, seen, &a, &f, after, limit)
+	each := a.split()
+	if each == nil {
+		each = []access{a}
+	}
+	parts := s.tables.parts()
+	if len(each) == 1 && len(parts) == 1 {
+		return s.page(ctx, seen, &each[0], f, parts[0], after, limit, also)
 	}
 	var all []store.Row
-	for i := range parts {
-		page, err := s.page(ctx, seen, &parts[i], &f, after, limit)
-		if err != nil {
-			return nil, err
+	for i := range each {
+		for _, part := range parts {
+			page, err := s.page(ctx, seen, &each[i], f, part, after, limit, also)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, page...)
 		}
-		all = append(all, page...)
 	}
 	slices.SortFunc(all, func(x, y store.Row) int {
 		return cmp.Or(x.Node.Ref.Compare(y.Node.Ref), cmp.Compare(x.Cluster, y.Cluster))
@@ -157,11 +185,14 @@ func (s *snapshot) Resources(ctx context.Context, f store.Filter, after *store.K
 	return all[:min(limit, len(all))], nil
 }
 
-// page lists rows of what an access shows.
-func (s *snapshot) page(ctx context.Context, seen *sight, a *access, f *store.Filter, after *store.Key, limit int) ([]store.Row, error) {
+// page lists rows of what an access shows of a table, or of what stands for it.
+func (s *snapshot) page(ctx context.Context, seen *sight, a *access, f *store.Filter, table string, after *store.Key, limit int, also func(*where)) ([]store.Row, error) {
 	w, err := s.filtered(a, f)
 	if err != nil {
 		return nil, err
+	}
+	if also != nil {
+		also(w)
 	}
 	only, one := a.only()
 	w.after(after, only, one)
@@ -169,7 +200,7 @@ func (s *snapshot) page(ctx context.Context, seen *sight, a *access, f *store.Fi
 	if !one {
 		order += ", r.cluster_id"
 	}
-	return s.rows(ctx, seen, `SELECT r.cluster_id, r.id, r.valid_from, `+NodeColumns+` FROM `+s.tables.resources+` r WHERE `+w.String()+order+` LIMIT `+w.param(limit), w.args)
+	return s.rows(ctx, seen, `SELECT r.cluster_id, r.id, r.valid_from, `+NodeColumns+` FROM `+table+` r WHERE `+w.String()+order+` LIMIT `+w.param(limit), w.args)
 }
 
 func (s *snapshot) rows(ctx context.Context, seen *sight, sql string, args []any) ([]store.Row, error) {
@@ -291,7 +322,7 @@ func (s *snapshot) Manifest(ctx context.Context, at store.Scope, id topo.ID) (m 
 		return m, err
 	}
 	if ok {
-		ok, err = queryOne(ctx, s.conn, `SELECT f.api_group, f.kind, f.namespace, f.name, m.hash, m.body FROM manifests m
+		ok, err = queryOne(ctx, s.conn, `SELECT f.api_group, f.kind, f.namespace, f.name, m.hash, m.body FROM `+s.tables.manifests+` m
 			JOIN refs f ON f.tenant_id = m.tenant_id AND f.cluster_id = m.cluster_id AND f.id = m.id
 			WHERE m.tenant_id = $1 AND m.cluster_id = $2 AND m.id = $3`, []any{int64(at.Tenant), int64(at.Cluster), id},
 			&m.Ref.Group, &m.Ref.Kind, &m.Ref.Namespace, &m.Ref.Name, &m.Hash, &m.Body)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"time"
 
 	migratesqlite "github.com/golang-migrate/migrate/v4/database/sqlite"
 
@@ -105,7 +106,29 @@ var dialect = relational.Dialect{
 	InIDs: func(column string, n int) string {
 		return column + ` IN (SELECT unhex(value) FROM json_each($` + strconv.Itoa(n) + `))`
 	},
-	EachLabel: `JOIN json_each(nullif(r.labels, '')) AS kv`,
+	PastUID:      `h.uid`,
+	PastPresence: `h.presence`,
+	PastHealth:   `h.health`,
+	ClosedSince:  func(string, time.Time) string { return "" },
+	EachLabel:    `JOIN json_each(nullif(r.labels, '')) AS kv`,
+	Like: func(expression string, n int) string {
+		return expression + ` LIKE $` + strconv.Itoa(n) + ` ESCAPE '\'`
+	},
+	Pairs: pairs,
+	Pair: func(column, key string) string {
+		return `(SELECT kv.value FROM ` + pairs(column) + ` WHERE kv.key = ` + key + `)`
+	},
+	Words: func(text string) string {
+		return `json_each('[' || replace(json_quote(` + text + `), ' ', '","') || ']') AS x`
+	},
+	Number: func(text string) string {
+		return `(SELECT CASE WHEN length(n.v) <= 20 AND n.v GLOB '*[0-9]*' AND n.v NOT GLOB '*[^-.0-9]*' AND n.v NOT GLOB '?*-*' AND n.v NOT GLOB '*.*.*'
+			THEN CAST(n.v AS REAL) END FROM (SELECT ` + text + ` AS v) AS n)`
+	},
+}
+
+func pairs(column string) string {
+	return `json_each(CASE WHEN json_valid(` + column + `) THEN ` + column + ` END) AS kv`
 }
 
 func inList(column string, n int) string {

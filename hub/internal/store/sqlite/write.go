@@ -12,11 +12,11 @@ const (
 	insertRef = `INSERT INTO refs (tenant_id, cluster_id, id, api_group, kind, namespace, name) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 
 	insertNode = `INSERT INTO resources (tenant_id, cluster_id, id, api_group, kind, namespace, name, uid, version, presence, health, status, created,
-		labels, attrs, hash, origin, valid_from) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'agent', ?)`
-	updateNode = `UPDATE resources SET uid = ?4, version = ?5, presence = ?6, health = ?7, status = ?8, created = ?9, labels = ?10, attrs = ?11, hash = ?12,
-		origin = 'agent', valid_from = ?13 WHERE tenant_id = ?1 AND cluster_id = ?2 AND id = ?3`
-	closeNode = `INSERT INTO resources_history (tenant_id, cluster_id, id, valid_to, valid_from, uid, version, presence, health, status, created, attrs)
-		SELECT tenant_id, cluster_id, id, ?4, valid_from, uid, version, presence, health, status, created, attrs FROM resources
+		labels, attrs, app, hash, origin, valid_from) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'agent', ?)`
+	updateNode = `UPDATE resources SET uid = ?4, version = ?5, presence = ?6, health = ?7, status = ?8, created = ?9, labels = ?10, attrs = ?11, app = ?12, hash = ?13,
+		origin = 'agent', valid_from = ?14 WHERE tenant_id = ?1 AND cluster_id = ?2 AND id = ?3`
+	closeNode = `INSERT INTO resources_history (tenant_id, cluster_id, id, valid_to, valid_from, uid, version, presence, health, status, created, attrs, labels)
+		SELECT tenant_id, cluster_id, id, ?5, valid_from, uid, version, presence, health, status, created, attrs, ?4 FROM resources
 		WHERE tenant_id = ?1 AND cluster_id = ?2 AND id = ?3`
 	deleteNode = `DELETE FROM resources WHERE tenant_id = ? AND cluster_id = ? AND id = ?`
 
@@ -80,9 +80,9 @@ func (w *writer) write(ctx context.Context, at store.Scope, p *relational.Plan, 
 		b.run(deleteNode, b.tenant, b.cluster, p.Misnamed[i][:])
 	}
 	b.addNodes(p.AddNodes)
-	b.updateNodes(p.UpdateNodes)
+	b.updateNodes(p)
 	for i := range p.GoneNodes {
-		b.closes(closeNode, b.tenant, b.cluster, p.GoneNodes[i][:])
+		b.closes(closeNode, b.tenant, b.cluster, p.GoneNodes[i][:], p.ClosedLabels(len(p.UpdateNodes)+i))
 		b.run(deleteNode, b.tenant, b.cluster, p.GoneNodes[i][:])
 	}
 	for i := range p.GoneLabels {
@@ -109,17 +109,17 @@ func (b *batch) addNodes(rows []relational.NodeRow) {
 		r := &rows[i]
 		n := r.Node
 		b.run(insertNode, b.tenant, b.cluster, r.ID[:], n.Ref.Group, n.Ref.Kind, n.Ref.Namespace, n.Ref.Name, n.UID, n.Version, int64(n.Presence),
-			int64(n.Health), n.Status, n.Created, relational.EncodePairs(n.Labels), relational.EncodePairs(n.Attrs), r.Hash[:], b.pos)
+			int64(n.Health), n.Status, n.Created, relational.EncodePairs(n.Labels), relational.EncodePairs(n.Attrs), relational.AppOf(n), r.Hash[:], b.pos)
 	}
 }
 
-func (b *batch) updateNodes(rows []relational.NodeRow) {
-	for i := range rows {
-		r := &rows[i]
+func (b *batch) updateNodes(p *relational.Plan) {
+	for i := range p.UpdateNodes {
+		r := &p.UpdateNodes[i]
 		n := r.Node
-		b.closes(closeNode, b.tenant, b.cluster, r.ID[:])
+		b.closes(closeNode, b.tenant, b.cluster, r.ID[:], p.ClosedLabels(i))
 		b.run(updateNode, b.tenant, b.cluster, r.ID[:], n.UID, n.Version, int64(n.Presence), int64(n.Health), n.Status, n.Created,
-			relational.EncodePairs(n.Labels), relational.EncodePairs(n.Attrs), r.Hash[:], b.pos)
+			relational.EncodePairs(n.Labels), relational.EncodePairs(n.Attrs), relational.AppOf(n), r.Hash[:], b.pos)
 	}
 }
 

@@ -45,6 +45,9 @@ func Exercise(t *testing.T, open func(t *testing.T) Body) {
 		"FenceRace":        fenceRace,
 		"Replaced":         replaced,
 		"History":          history,
+		"Resolve":          resolve,
+		"PastRows":         pastRows,
+		"PastFreshness":    pastFreshness,
 		"Load":             load,
 		"LoadAbandoned":    loadAbandoned,
 		"LoadFinal":        loadFinal,
@@ -60,6 +63,10 @@ func Exercise(t *testing.T, open func(t *testing.T) Body) {
 		"Edges":            edges,
 		"Manifests":        manifests,
 		"Events":           events,
+		"Terms":            terms,
+		"Questions":        questions,
+		"OwnerCycles":      ownerCycles,
+		"GroupViews":       groupViews,
 		"Counts":           counts,
 		"Snapshot":         snapshotIsOne,
 		"Feed":             feed,
@@ -68,6 +75,10 @@ func Exercise(t *testing.T, open func(t *testing.T) Body) {
 		"Trim":             trim,
 		"Doorbell":         doorbell,
 		"ContextThatEnded": endedContext,
+		"Followers":        followers,
+		"Plugins":          plugins,
+		"PluginsPurged":    pluginsPurged,
+		"DeadLetters":      deadLetters,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

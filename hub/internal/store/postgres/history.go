@@ -1,0 +1,55 @@
+package postgres
+
+import (
+	"encoding/hex"
+
+	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
+	"github.com/kubilitics/kubilitics/shared/topo"
+)
+
+// noUID stands where a UID is not written as UUIDs are.
+const noUID = `00000000-0000-0000-0000-000000000000`
+
+// parseUID gives the 16 bytes of a UID whose text follows from them: lower-case, with its dashes, not all zero.
+func parseUID(s string) (id topo.ID, ok bool) {
+	if len(s) != len(noUID) || s == noUID || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return id, false
+	}
+	var digits [32]byte
+	n := 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+		case c >= '0' && c <= '9', c >= 'a' && c <= 'f':
+			digits[n] = c
+			n++
+		default:
+			return id, false
+		}
+	}
+	_, err := hex.Decode(id[:], digits[:])
+	return id, err == nil
+}
+
+// versionColumns gives the versions that a plan ends, as they were read.
+func versionColumns(p *relational.Plan) []any {
+	n := len(p.ClosedNodes)
+	ids, uids := make(keys, n), make(keys, n)
+	from, created, states := make([]int64, n), make([]int64, n), make([]int16, n)
+	versions, odd, statuses, labels, attrs := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	for i, old := range p.ClosedNodes {
+		x := &old.Node
+		if i < len(p.UpdateNodes) {
+			ids[i] = p.UpdateNodes[i].ID
+		} else {
+			ids[i] = p.GoneNodes[i-len(p.UpdateNodes)]
+		}
+		uid, ok := parseUID(x.UID)
+		if !ok {
+			odd[i] = x.UID
+		}
+		uids[i], from[i], created[i], states[i] = uid, old.From, x.Created, int16(uint16(x.Presence)<<8|uint16(x.Health))
+		versions[i], statuses[i], labels[i], attrs[i] = x.Version, x.Status, p.ClosedLabels(i), relational.EncodePairs(x.Attrs)
+	}
+	return []any{ids, uids, from, created, states, versions, odd, statuses, labels, attrs}
+}

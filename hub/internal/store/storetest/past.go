@@ -1,0 +1,181 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/topo"
+)
+
+// readAt runs fn on a snapshot of a past moment.
+func (h *house) readAt(when store.When, fn func(store.Snapshot) error) {
+	h.Helper()
+	h.must(h.Store.ReadAt(h.ctx, h.tenant, when, func(_ context.Context, s store.Snapshot) error { return fn(s) }))
+}
+
+// at is a position as a moment.
+func at(p topo.Position) store.When { return store.When{Position: p} }
+
+// nodesAt gives every node there was at a moment, placeholders too.
+func (h *house) nodesAt(when store.When, f store.Filter) (nodes []topo.Node) {
+	h.Helper()
+	f.View, f.Placeholders = h.everything(), true
+	h.readAt(when, func(s store.Snapshot) error {
+		rows, err := s.Resources(h.ctx, f, nil, 10000)
+		for _, r := range rows {
+			nodes = append(nodes, r.Node)
+		}
+		return err
+	})
+	return nodes
+}
+
+// wantAt checks that a moment is refused with that code, and that the field "at" says why.
+func (h *house) wantAt(when store.When, code fault.Code, says string) {
+	h.Helper()
+	for _, err := range []error{
+		h.Store.ReadAt(h.ctx, h.tenant, when, func(context.Context, store.Snapshot) error { return nil }),
+		func() error { _, _, err := h.Store.Resolve(h.ctx, h.tenant, when); return err }(),
+	} {
+		h.wantCode(err, code)
+		fields := fault.Public(err).Fields
+		if len(fields) != 1 || fields[0].Name != "at" || !strings.Contains(fields[0].Reason, says) {
+			h.Fatalf("the fields are %+v, want one of at that says %q", fields, says)
+		}
+	}
+}
+
+// resolve: a position, or an instant between two.
+func resolve(_ *testing.T, h *house) {
+	before := time.Now().Add(-time.Hour).UTC().Truncate(time.Microsecond)
+	s := h.loaded(store.Delta{Nodes: []topo.Node{pod("a")}})
+	var made []store.Applied
+	for i := range int64(4) {
+		made = append(made, s.apply(store.Delta{Nodes: []topo.Node{with(pod("a"), func(n *topo.Node) { n.Created = i })}}))
+	}
+	for i, a := range made {
+		for _, when := range []store.When{at(a.Position), {Time: a.At}, {Time: a.At.Add(time.Nanosecond)}, {Position: a.Position, Time: a.At}} {
+			pos, instant, err := h.Store.Resolve(h.ctx, h.tenant, when)
+			h.must(err)
+			h.equal([]any{pos, instant}, []any{a.Position, a.At})
+			h.readAt(when, func(s store.Snapshot) error {
+				h.equal([]any{s.Position(), s.At()}, []any{a.Position, a.At})
+				return nil
+			})
+			h.equal(h.nodesAt(when, store.Filter{})[0].Created, int64(i))
+		}
+		pos, _, err := h.Store.Resolve(h.ctx, h.tenant, store.When{Time: a.At.Add(-time.Microsecond)})
+		h.must(err)
+		h.equal(pos, a.Position-1)
+	}
+	pos, instant, err := h.Store.Resolve(h.ctx, h.tenant, store.When{})
+	h.must(err)
+	h.equal([]any{pos, instant}, []any{made[3].Position, made[3].At})
+
+	// Before anything was, there was nothing.
+	pos, instant, err = h.Store.Resolve(h.ctx, h.tenant, store.When{Time: before})
+	h.must(err)
+	h.equal([]any{pos, instant}, []any{topo.Position(0), before})
+	h.readAt(store.When{Time: before}, func(s store.Snapshot) error {
+		h.equal([]any{s.Position(), s.At()}, []any{topo.Position(0), before})
+		list, err := s.Clusters(h.ctx)
+		h.equal(len(list), 0)
+		return err
+	})
+	h.equal(len(h.nodesAt(store.When{Time: before}, store.Filter{})), 0)
+
+	h.wantAt(store.When{Time: time.Now().Add(time.Hour)}, fault.BadRequest, "it is ")
+	h.wantAt(at(made[3].Position+1), fault.BadRequest, fmt.Sprint("the newest position is ", made[3].Position))
+	h.wantAt(at(-1), fault.BadRequest, "-1 is no position")
+	_, _, err = h.Store.Resolve(h.ctx, 4711, at(1))
+	h.wantCode(err, fault.NotFound)
+}
+
+// pastRows: what came, changed and went, at each position between.
+func pastRows(_ *testing.T, h *house) {
+	a, b := pod("a", "app", "web", "tier", "front"), pod("b")
+	mount := edge(a.Ref, b.Ref, "r")
+	s := h.loaded(store.Delta{Nodes: []topo.Node{a, b}, Edges: []topo.Edge{mount}, Manifests: []topo.Manifest{{Ref: a.Ref, Hash: topo.ID{1}, Body: []byte("x")}}})
+	loaded, _, err := h.Store.Resolve(h.ctx, h.tenant, store.When{})
+	h.must(err)
+	a2 := with(pod("a", "app", "api"), func(n *topo.Node) { n.UID = "odd" })
+	changed := s.apply(store.Delta{Nodes: []topo.Node{a2}, Manifests: []topo.Manifest{{Ref: a.Ref, Hash: topo.ID{2}, Body: []byte("y")}}})
+	gone := s.apply(store.Delta{GoneNodes: []topo.ID{a.Ref.ID()}, GoneEdges: []topo.EdgeID{mount.Key()}, GoneManifests: []topo.ID{a.Ref.ID()}})
+	a3 := with(pod("a", "tier", "back"), func(n *topo.Node) { n.UID = "3f0c7a52-0000-4000-8000-00000000000a" })
+	s.apply(store.Delta{Nodes: []topo.Node{a3}})
+	last := s.apply(store.Delta{Nodes: []topo.Node{with(a3, func(n *topo.Node) { n.Health, n.Presence, n.Labels = topo.Error, topo.Missing, nil })}})
+
+	h.equal(len(h.nodesAt(at(loaded-1), store.Filter{})), 0) // the first load wasn't there yet
+	for p, want := range map[topo.Position][]topo.Node{loaded: {a, b}, changed.Position: {a2, b}, gone.Position: {b}, last.Position - 1: {a3, b}} {
+		h.equal(h.nodesAt(at(p), store.Filter{}), want)
+		web := h.nodesAt(at(p), store.Filter{Labels: []store.Requirement{{Key: "app", Op: store.In, Values: []string{"web"}}}})
+		h.equal(len(web) == 1, p == loaded)
+		h.equal(len(h.nodesAt(at(p), store.Filter{Labels: []store.Requirement{{Key: "tier", Op: store.NotExists}}, Names: []string{"a"}})) == 1, p == changed.Position)
+		h.readAt(at(p), func(snap store.Snapshot) error {
+			edges, err := snap.EdgesOf(h.ctx, s.at, []topo.ID{b.Ref.ID()}, store.Into, nil, 10)
+			h.equal(len(edges), map[bool]int{true: 1}[p < gone.Position])
+			if len(edges) == 1 {
+				h.equal([]any{edges[0].Edge, edges[0].Since}, []any{mount, loaded})
+			}
+			m, failed := snap.Manifest(h.ctx, s.at, a.Ref.ID())
+			switch p {
+			case loaded:
+				h.equal([]any{m.Hash, string(m.Body), m.Ref}, []any{topo.ID{1}, "x", a.Ref})
+			case changed.Position:
+				h.equal([]any{m.Hash, string(m.Body)}, []any{topo.ID{2}, "y"})
+			default:
+				h.wantCode(failed, fault.NotFound)
+			}
+			return err
+		})
+	}
+	h.must(h.Store.DeleteCluster(h.ctx, s.at))
+	h.equal(len(h.nodesAt(at(changed.Position), store.Filter{})), 0)
+}
+
+// pastFreshness: a moment inside an outage says stale, since then, though it was found out later.
+func pastFreshness(_ *testing.T, h *house) {
+	s := h.loaded(store.Delta{Nodes: []topo.Node{pod("a")}})
+	never, _, err := h.Store.Resolve(h.ctx, h.tenant, store.When{})
+	h.must(err)
+	h.must(h.Store.MarkLive(h.ctx, s.at, s.epoch))
+	live, began, err := h.Store.Resolve(h.ctx, h.tenant, store.When{})
+	h.must(err)
+	heard := began.Add(20 * time.Millisecond)
+	for time.Now().Before(heard.Add(40 * time.Millisecond)) {
+		time.Sleep(time.Millisecond) // the clock is the hub's own
+	}
+	h.must(h.Store.CloseSession(h.ctx, s.at, s.epoch, heard))
+	late := h.newCluster(h.tenant)
+	name := "renamed"
+	_, err = h.Store.UpdateCluster(h.ctx, s.at, store.ClusterPatch{Name: &name})
+	h.must(err)
+	for _, c := range []struct {
+		when store.When
+		want fleet.Freshness
+	}{
+		{at(never), fleet.Freshness{State: fleet.Never}},
+		{at(live), fleet.Freshness{State: fleet.Live, Since: began, LastHeard: began}},
+		{store.When{Time: heard.Add(-time.Millisecond)}, fleet.Freshness{State: fleet.Live, Since: began, LastHeard: heard.Add(-time.Millisecond)}},
+		{store.When{Time: heard.Add(10 * time.Millisecond)}, fleet.Freshness{State: fleet.Stale, Since: heard, LastHeard: heard}},
+	} {
+		h.readAt(c.when, func(snap store.Snapshot) error {
+			list, err := snap.Clusters(h.ctx)
+			h.must(err)
+			h.equal(len(list), 1) // the other came later
+			h.equal([]any{list[0].ID, list[0].Name, list[0].Synced, list[0].Freshness}, []any{s.at.Cluster, "renamed", true, c.want})
+			return nil
+		})
+	}
+	h.read(func(snap store.Snapshot) error {
+		list, err := snap.Clusters(h.ctx)
+		h.equal([]any{len(list), list[0].ID}, []any{2, late.Cluster})
+		return err
+	})
+}

@@ -1,0 +1,2 @@
+DROP INDEX resources_missing;
+ALTER TABLE resources DROP COLUMN app;
