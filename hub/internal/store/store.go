@@ -28,6 +28,7 @@ type Store interface {
 	Retention
 	Checker
 	FleetGraph
+	Plugins
 	// Ping tells whether the database answers.
 	Ping(ctx context.Context) error
 	// Close waits for what is under way and lets the database go.

@@ -25,6 +25,9 @@ var clusterTables = []struct{ name, key string }{
 	{"join_tokens", "id"},
 	{"certificates", "serial"},
 	{"fleet_edges", "id, valid_to"},
+	{"plugin_attrs", "id, plugin"},
+	{"plugin_edges", "about, plugin, id"},
+	{"plugin_findings", "id, plugin, code"},
 }
 
 // Purge implements store.Clusters.

@@ -1,0 +1,1 @@
+DROP TABLE dead_letters, finding_news, finding_counters, plugin_findings, plugin_edges, plugin_attrs, followers;
