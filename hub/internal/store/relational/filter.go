@@ -170,6 +170,11 @@ func (w *where) filter(f *store.Filter) error {
 			return err
 		}
 	}
+	for i := range f.Terms {
+		if err := w.term(&f.Terms[i]); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
