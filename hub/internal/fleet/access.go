@@ -101,6 +101,24 @@ func has(list []string, value string) bool {
 	return slices.Contains(list, All) || slices.Contains(list, value)
 }
 
+// Within is p with nothing to do outside those clusters, for a question that is about them alone.
+func (p Principal) Within(clusters []ClusterID) Principal {
+	var bindings []Binding
+	for _, b := range p.Bindings {
+		var some []string
+		for _, c := range clusters {
+			if b.coversCluster(c) {
+				some = append(some, c.String())
+			}
+		}
+		if b.Clusters = some; len(some) > 0 {
+			bindings = append(bindings, b)
+		}
+	}
+	p.Bindings = bindings
+	return p
+}
+
 // View is the part of a tenant that a principal may read with one verb: what a query needs to leave out what it may not show.
 type View struct {
 	Tenant TenantID

@@ -232,3 +232,21 @@ func TestIDText(t *testing.T) {
 		}
 	}
 }
+
+func TestWithinLeavesNothingElse(t *testing.T) {
+	a, b := NewClusterID(), NewClusterID()
+	p := Principal{Tenant: 1, Bindings: []Binding{
+		{Verbs: []string{All}, Clusters: []string{All}, Namespaces: []string{"shop"}}, {Verbs: []string{"get"}, Clusters: []string{b.String()}, Namespaces: []string{All}},
+	}}
+	q := p.Within([]ClusterID{a})
+	for at, want := range map[Scope]bool{
+		{1, a, "shop"}: true, {1, a, "bank"}: false, {1, b, "shop"}: false, {1, b, "bank"}: false, {1, 0, "shop"}: false,
+	} {
+		if Can(q, Get, at) != want {
+			t.Errorf("%+v: not %v", at, want)
+		}
+	}
+	if len(p.Within(nil).Bindings) != 0 || len(p.Bindings) != 2 || p.Bindings[0].Clusters[0] != All {
+		t.Error("a principal within no clusters may do something, or the first one was changed")
+	}
+}

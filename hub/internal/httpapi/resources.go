@@ -21,12 +21,20 @@ type resourcesInput struct {
 	ClustersParam
 	KindParam
 	SelectParams
+	QueryParam
+	AtParam
 	PageParams
 }
 
 func (a *API) listResources(ctx context.Context, p fleet.Principal, in *resourcesInput) (*query.ResourceList, error) {
 	w := in.where()
 	var err error
+	if w.At, err = in.when(); err != nil {
+		return nil, err
+	}
+	if p, err = in.narrow(ctx, a, p, &w); err != nil {
+		return nil, err
+	}
 	if w.Clusters, err = in.ids(); err != nil {
 		return nil, err
 	}
@@ -69,6 +77,8 @@ func dash(s string) string {
 type kindInput struct {
 	KindPath
 	SelectParams
+	QueryParam
+	AtParam
 	PageParams
 }
 
@@ -78,6 +88,12 @@ func (a *API) listKind(ctx context.Context, p fleet.Principal, in *kindInput) (*
 		return nil, err
 	}
 	w := in.where()
+	if w.At, err = in.when(); err != nil {
+		return nil, err
+	}
+	if p, err = in.narrow(ctx, a, p, &w); err != nil {
+		return nil, err
+	}
 	w.Clusters, w.Kinds = []fleet.ClusterID{at.Cluster}, []topo.GroupKind{gk}
 	list, err := a.cfg.Query.List(ctx, p, w, in.page())
 	if err == nil && len(list.Items) > 0 {
@@ -99,6 +115,7 @@ type resourceInput struct {
 	Namespace string `path:"namespace" doc:"- for no namespace"`
 	Name      string `path:"name"`
 	Manifest  bool   `query:"manifest" doc:"the object itself, too"`
+	AtParam
 }
 
 func (a *API) getResource(ctx context.Context, p fleet.Principal, in *resourceInput) (*query.Detail, error) {
@@ -107,7 +124,11 @@ func (a *API) getResource(ctx context.Context, p fleet.Principal, in *resourceIn
 		return nil, err
 	}
 	ref := topo.Ref{Group: gk.Group, Kind: gk.Kind, Namespace: dash(in.Namespace), Name: in.Name}
-	d, err := a.cfg.Query.Get(ctx, p, query.Which{Cluster: at.Cluster, Ref: ref}, in.Manifest)
+	when, err := in.when()
+	if err != nil {
+		return nil, err
+	}
+	d, err := a.cfg.Query.Get(ctx, p, query.Which{Cluster: at.Cluster, Ref: ref, At: when}, in.Manifest)
 	if err == nil {
 		err = sameVersion(in.Version, &d.Resource)
 	}

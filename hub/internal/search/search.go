@@ -150,7 +150,7 @@ func (q *Query) addAge(t *term, now time.Time) error {
 	if !t.op.compares() || len(t.values) != 1 {
 		return t.bad("an age is compared: age<1h, age>30d")
 	}
-	age, err := parseAge(t.values[0].text)
+	age, err := ParseAge(t.values[0].text)
 	if err != nil {
 		return t.bad("%q is no age; write 90s, 15m, 12h, 30d or 2w", t.values[0].text)
 	}
@@ -162,8 +162,8 @@ func (q *Query) addAge(t *term, now time.Time) error {
 	return nil
 }
 
-// parseAge is time.ParseDuration with days and weeks.
-func parseAge(text string) (time.Duration, error) {
+// ParseAge is time.ParseDuration with days and weeks, "30d" or "2w".
+func ParseAge(text string) (time.Duration, error) {
 	for suffix, unit := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
 		if n, ok := strings.CutSuffix(text, suffix); ok {
 			count, err := strconv.ParseInt(n, 10, 16)
