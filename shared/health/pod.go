@@ -7,204 +7,209 @@ import (
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
-// The groups of a Pod, after the common one. The fields of container statuses are the same for both lists.
+// The groups of a Pod. The fields of container statuses are the same for both lists.
 var statusFields = []string{
-	"ready", "restartCount", "state.waiting.reason", "state.terminated.reason", "state.terminated.exitCode", "state.terminated.signal",
-	"state.running.startedAt", "started", "name",
+	"ready", "restartCount", "state.waiting.reason", "state.terminated", "state.terminated.reason", "state.terminated.exitCode", "state.terminated.signal",
+	"state.running", "started", "name",
 }
 
 var podGroups = []Group{
-	{Path: "", Fields: []string{"status.phase", "status.reason", "spec.nodeName", "status.podIP", "status.qosClass"}},
+	{Path: "", Fields: []string{"status.phase", "status.reason", "spec.nodeName", "status.podIP"}},
 	{Path: "status.initContainerStatuses[*]", Fields: statusFields},
 	{Path: "status.containerStatuses[*]", Fields: statusFields},
-	{Path: "spec.initContainers[*]", Fields: []string{"name", "restartPolicy"}},
+	{Path: "spec.initContainers[*]", Fields: []string{"image", "name", "restartPolicy"}},
 	{Path: "spec.containers[*]", Fields: []string{"image"}},
-	conditions,
+	{Path: "spec.ephemeralContainers[*]", Fields: []string{"image"}},
+	{Path: "status.podIPs[*]", Fields: []string{"ip"}},
 }
 
 const (
-	ofPod = iota + 1
-	ofInitStatuses
-	ofStatuses
-	ofInits
-	ofContainers
-	ofPodConditions
+	ofInitStatuses = ofSecond
+	ofStatuses     = ofThird
+	ofInits        = ofFourth
+	ofContainers   = ofFifth
+	ofEphemeral    = ofSixth
+	ofPodIPs       = ofSixth + 1
 )
 
 // container is one element of a list of container statuses.
 type container []string
 
-func (c container) ready() bool              { return c[0] == "true" }
-func (c container) restarts() int            { n, _ := strconv.Atoi(c[1]); return n }
-func (c container) waiting() string          { return c[2] }
-func (c container) terminatedReason() string { return c[3] }
-func (c container) terminated() bool         { return c[4] != "" }
-func (c container) succeeded() bool          { return c[4] == "0" }
-func (c container) running() bool            { return c[6] != "" }
-func (c container) started() bool            { return c[7] == "true" }
-func (c container) name() string             { return c[8] }
+func (c container) ready() bool      { return c[0] == "true" }
+func (c container) restarts() int    { n, _ := strconv.Atoi(c[1]); return n }
+func (c container) waiting() string  { return c[2] }
+func (c container) terminated() bool { return c[3] != "" }
+func (c container) succeeded() bool  { return c[5] == "0" || c[5] == "" }
+func (c container) running() bool    { return c[7] != "" }
+func (c container) started() bool    { return c[8] == "true" }
+func (c container) name() string     { return c[9] }
 
 // end words how a container ended, as kubectl does.
 func (c container) end() string {
 	switch {
-	case c.terminatedReason() != "":
-		return c.terminatedReason()
-	case c[5] != "" && c[5] != "0":
-		return "Signal:" + c[5]
+	case c[4] != "":
+		return c[4]
+	case c[6] != "" && c[6] != "0":
+		return "Signal:" + c[6]
 	default:
-		return "ExitCode:" + c[4]
+		return "ExitCode:" + cmpOr(c[5], "0")
 	}
 }
 
 // hopeless are reasons to wait that don't pass by themselves.
 var hopeless = []string{
 	"CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError",
-	"CreateContainerError", "RunContainerError", "ImageInspectError", "RegistryUnavailable",
+	"CreateContainerError", "RunContainerError", "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed", "RROUnsupported", "ImageVolumeMountFailed",
+	"PreCreateHookError", "PreStartHookError", "PostStartHookError",
+}
+
+// columns are what kubectl's list of Pods shows.
+type columns struct {
+	status                 string
+	ready, total, restarts int
 }
 
 // pod judges as kubectl's printer words it.
 func pod(f Facts) Verdict {
-	status, initializing := f.initStatus()
-	initialized, _ := f.condition(ofPodConditions, "Initialized")
-	if !initializing || initialized == "True" {
-		status = f.mainStatus(status)
+	c, initializing := f.initColumns()
+	if !initializing || f.is("Initialized") {
+		f.mainColumns(&c)
 	}
-	if f.value(0, 0) != "" {
-		status = deleted(status, f.value(ofPod, 1), f.value(ofPod, 0))
+	phase := f.own(0)
+	health := f.podHealth(c.ready >= c.total)
+	switch {
+	case !f.deleted():
+	case f.own(1) == nodeLost:
+		c.status, health = "Unknown", topo.Unknown
+	case phase == "Succeeded" || phase == "Failed":
+		health = topo.Progressing // the word of how it ended outlives it
+	default:
+		c.status, health = "Terminating", topo.Progressing
 	}
-	ready, total := f.readiness()
-	v := Verdict{Health: f.podHealth(status, ready, total), Status: status}
-	v.Attrs = pairs("images", joined(f.items(ofContainers), 0), "ip", f.value(ofPod, 3), "node", f.value(ofPod, 2),
-		"ready", strconv.Itoa(ready)+"/"+strconv.Itoa(total), "restarts", strconv.Itoa(f.restarts()))
-	return v
+	return Verdict{Health: health, Status: c.status, deletion: true, Attrs: pairs(
+		"images", sorted(f.items(ofContainers), f.items(ofInits), f.items(ofEphemeral)), "ip", cmpOr(joined(f.items(ofPodIPs)), f.own(3)), "node", f.own(2),
+		"ready", ratio(c.ready, c.total), "restarts", strconv.Itoa(c.restarts))}
 }
 
-func deleted(status, reason, phase string) string {
-	switch {
-	case reason == "NodeLost":
-		return "Unknown"
-	case phase == "Succeeded" || phase == "Failed":
-		return status
-	default:
-		return "Terminating"
-	}
-}
+// nodeLost is the reason of Pods whose node is silent.
+const nodeLost = "NodeLost"
 
 // sidecar tells an init container that goes on running beside the others.
 func (f Facts) sidecar(name string) bool {
 	for _, c := range f.items(ofInits) {
-		if c[0] == name {
-			return c[1] == "Always"
+		if c[1] == name {
+			return c[2] == "Always"
 		}
 	}
 	return false
 }
 
-func (f Facts) initStatus() (status string, initializing bool) {
-	status = cmpOr(f.value(ofPod, 1), f.value(ofPod, 0))
-	if gated, reason := f.condition(ofPodConditions, "PodScheduled"); gated == "False" && reason == "SchedulingGated" {
-		status = reason
+// initColumns goes through the init containers up to the one that is at work, if any is.
+func (f Facts) initColumns() (c columns, initializing bool) {
+	c = columns{status: cmpOr(f.own(1), f.own(0)), total: len(f.items(ofContainers))}
+	if _, reason := f.condition("PodScheduled"); reason == "SchedulingGated" {
+		c.status = reason
 	}
+	for _, i := range f.items(ofInits) {
+		if i[2] == "Always" {
+			c.total++
+		}
+	}
+	all := 0
 	for i, raw := range f.items(ofInitStatuses) {
-		c := container(raw)
+		at := container(raw)
+		sidecar := f.sidecar(at.name())
+		all += at.restarts()
+		if sidecar {
+			c.restarts += at.restarts()
+		}
 		switch {
-		case c.terminated() && c.succeeded(), f.sidecar(c.name()) && c.started():
+		case at.terminated() && at.succeeded():
 			continue
-		case c.terminated():
-			return "Init:" + c.end(), true
-		case c.waiting() != "" && c.waiting() != "PodInitializing":
-			return "Init:" + c.waiting(), true
-		default:
-			return "Init:" + strconv.Itoa(i) + "/" + strconv.Itoa(len(f.items(ofInits))), true
+		case sidecar && at.started():
+			if at.ready() {
+				c.ready++
+			}
+			continue
 		}
+		c.status = "Init:" + at.initWord(i, len(f.items(ofInits)))
+		if !f.is("Initialized") {
+			c.restarts = all
+		}
+		return c, true
 	}
-	return status, false
+	return c, false
 }
 
-func (f Facts) mainStatus(status string) string {
-	running := false
-	for _, raw := range slices.Backward(f.items(ofStatuses)) {
-		c := container(raw)
-		switch {
-		case c.waiting() != "":
-			status = c.waiting()
-		case c.terminated():
-			status = c.end()
-		case c.ready() && c.running():
-			running = true
-		}
-	}
-	if status == "Completed" && running {
-		if ready, _ := f.condition(ofPodConditions, "Ready"); ready == "True" {
-			return "Running"
-		}
-		return "NotReady"
-	}
-	return status
-}
-
-func (f Facts) readiness() (ready, total int) {
-	total = len(f.items(ofContainers))
-	for _, raw := range f.items(ofStatuses) {
-		if c := container(raw); c.ready() && c.running() {
-			ready++
-		}
-	}
-	for _, c := range f.items(ofInits) {
-		if c[1] == "Always" {
-			total++
-		}
-	}
-	for _, raw := range f.items(ofInitStatuses) {
-		if c := container(raw); f.sidecar(c.name()) && c.ready() {
-			ready++
-		}
-	}
-	return ready, total
-}
-
-func (f Facts) restarts() int {
-	n := 0
-	for _, raw := range f.items(ofStatuses) {
-		n += container(raw).restarts()
-	}
-	for _, raw := range f.items(ofInitStatuses) {
-		if c := container(raw); f.sidecar(c.name()) {
-			n += c.restarts()
-		}
-	}
-	return n
-}
-
-func (f Facts) podHealth(status string, ready, total int) topo.Health {
-	phase := f.value(ofPod, 0)
+func (c container) initWord(i, of int) string {
 	switch {
-	case status == "Terminating":
-		return topo.Progressing
+	case c.terminated():
+		return c.end()
+	case c.waiting() != "" && c.waiting() != "PodInitializing":
+		return c.waiting()
+	default:
+		return ratio(i, of)
+	}
+}
+
+// mainColumns goes through the containers, of which the first that has something to say is heard.
+func (f Facts) mainColumns(c *columns) {
+	running, failure := false, ""
+	for _, raw := range slices.Backward(f.items(ofStatuses)) {
+		at := container(raw)
+		c.restarts += at.restarts()
+		switch {
+		case at.waiting() != "":
+			c.status = at.waiting()
+		case at.terminated():
+			c.status = at.end()
+			if !at.succeeded() {
+				failure = c.status
+			}
+		case at.ready() && at.running():
+			running = true
+			c.ready++
+		}
+	}
+	switch {
+	case c.status != "Completed":
+	case running && f.is("Ready"):
+		c.status = "Running"
+	case failure != "":
+		c.status = failure
+	case running:
+		c.status = "NotReady"
+	}
+}
+
+func (f Facts) podHealth(whole bool) topo.Health {
+	ready, _ := f.condition("Ready")
+	scheduled, why := f.condition("PodScheduled")
+	phase := f.own(0)
+	switch {
 	case phase == "Succeeded":
 		return topo.OK
-	case phase == "Failed" || f.stuck():
+	case phase == "Failed":
 		return topo.Error
-	case phase == "Running" && ready >= total:
-		return topo.OK
-	case phase == "Running":
-		return topo.Progressing
-	case phase == "Pending":
-		if scheduled, reason := f.condition(ofPodConditions, "PodScheduled"); scheduled == "False" && reason == "Unschedulable" {
-			return topo.Warning
-		}
-		return topo.Progressing
-	default:
+	case f.own(1) == nodeLost, phase != "" && phase != "Pending" && phase != "Running":
 		return topo.Unknown
+	case phase == "Running" && (ready == "True" || ready == "" && whole && !f.stuck()):
+		return topo.OK
+	case f.stuck():
+		return topo.Error
+	case phase == "Pending" && scheduled == "False" && why == "Unschedulable":
+		return topo.Warning
+	default:
+		return topo.Progressing
 	}
 }
 
 // stuck tells that a container waits for something that doesn't come by itself, or has ended badly.
 func (f Facts) stuck() bool {
-	for _, group := range []int{ofInitStatuses, ofStatuses} {
+	for _, group := range [...]int{ofInitStatuses, ofStatuses} {
 		for _, raw := range f.items(group) {
 			c := container(raw)
-			if slices.Contains(hopeless, c.waiting()) || c.terminated() && !c.succeeded() {
+			if c.waiting() != "" && slices.Contains(hopeless, c.waiting()) || c.terminated() && !c.succeeded() {
 				return true
 			}
 		}

@@ -59,7 +59,7 @@ func (r *Reducer) ReduceInto(kind Kind, raw, text []byte) (Object, error) {
 		return Object{}, err
 	}
 	facts, found := p.sort(o.Matches)
-	v := p.health.Of(found)
+	v := p.health.Of(found, o.Labels)
 	return Object{
 		Resource: topo.Resource{
 			Ref: topo.Ref{Group: kind.Group, Kind: kind.Kind, Namespace: o.Namespace, Name: o.Name},
@@ -86,7 +86,7 @@ func (r *Reducer) plan(kind Kind) (*plan, error) {
 		p.rules = append(p.rules, c)
 	}
 	for _, g := range p.health.Groups {
-		groups = append(groups, fields.Group{Path: g.Path, Fields: g.Fields})
+		groups = append(groups, fields.Group{Path: g.Path, Fields: g.Fields, Raw: g.Raw})
 	}
 	var err error
 	if p.fields, err = fields.Compile(kind.GroupKind, groups); err != nil {

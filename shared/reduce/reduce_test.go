@@ -50,7 +50,7 @@ func TestVerdicts(t *testing.T) {
 	}
 	const running = "{name: c, ready: true, restartCount: 0, state: {running: {startedAt: x}}}"
 	const one = "spec: {containers: [{name: c, image: i}]}\n"
-	const rolled = "status: {observedGeneration: 2, replicas: 3, updatedReplicas: 3, readyReplicas: 3, availableReplicas: 3}"
+	const rolled = "status: {observedGeneration: 2, replicas: 3, updatedReplicas: 3, readyReplicas: 3, availableReplicas: 3, conditions: [{type: Available, status: 'True'}]}"
 	for _, c := range []struct{ name, apiVersion, kind, body, want string }{
 		{"running", "v1", "Pod", one + "status: {phase: Running, containerStatuses: [" + running + "]}", "ok Running"},
 		{"crash loop", "v1", "Pod", one + "status: {phase: Running, containerStatuses: [" + waiting("CrashLoopBackOff") + "]}", "error CrashLoopBackOff"},
@@ -66,12 +66,12 @@ func TestVerdicts(t *testing.T) {
 		{"node silent", "v1", "Node", "status: {conditions: [{type: Ready, status: Unknown}]}", "unknown NotReady"},
 		{"rolled out", "apps/v1", "Deployment", "metadata: {generation: 2}\nspec: {replicas: 3}\n" + rolled, "ok 3/3"},
 		{"unseen", "apps/v1", "Deployment", "metadata: {generation: 3}\nspec: {replicas: 3}\n" + rolled, "progressing 3/3"},
-		{"scaled to zero", "apps/v1", "Deployment", "spec: {replicas: 0}\nstatus: {observedGeneration: 1}", "ok 0/0"},
+		{"scaled to zero", "apps/v1", "Deployment", "spec: {replicas: 0}\nstatus: {observedGeneration: 1, conditions: [{type: Available, status: 'True'}]}", "ok 0/0"},
 		{"claim", "v1", "PersistentVolumeClaim", "status: {phase: Lost}", "error Lost"},
 		{"namespace", "v1", "Namespace", "status: {phase: Active}", "ok Active"},
 		{"job failed", "batch/v1", "Job", "status: {conditions: [{type: Failed, status: 'True'}]}", "error Failed"},
 		{"crd ready", "example.com/v1", "Widget", "status: {conditions: [{type: Ready, status: 'True'}]}", "ok Ready"},
-		{"crd silent", "example.com/v1", "Widget", "status: {a: b}", "unknown "},
+		{"crd silent", "example.com/v1", "Widget", "status: {a: b}", "ok "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := reduced(t, c.apiVersion, c.kind, c.body).Resource
