@@ -105,7 +105,7 @@ func (p *plan) sort(matches []fields.Match) ([]topo.Fact, health.Facts) {
 		switch {
 		case m.Group >= len(p.rules):
 			found[m.Group-len(p.rules)] = append(found[m.Group-len(p.rules)], m.Values)
-		case p.rules[m.Group].Always || says(m.Values):
+		case p.rules[m.Group].Always || says(m.Values) && has(m.Values, p.rules[m.Group].Needs):
 			facts = append(facts, topo.Fact{Rule: p.rules[m.Group].Rule, At: m.At, Values: m.Values})
 		}
 	}
@@ -119,6 +119,15 @@ func says(values []string) bool {
 		}
 	}
 	return false
+}
+
+func has(values []string, needs []int) bool {
+	for _, i := range needs {
+		if values[i] == "" {
+			return false
+		}
+	}
+	return true
 }
 
 // pathText is a path of the table as a path of fields.

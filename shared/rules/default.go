@@ -12,6 +12,7 @@ var clusterScoped = []topo.GroupKind{
 	{Group: "storage.k8s.io", Kind: "StorageClass"},
 	{Group: "networking.k8s.io", Kind: "IngressClass"},
 	{Group: rbacGroup, Kind: "ClusterRole"}, {Group: rbacGroup, Kind: "ClusterRoleBinding"},
+	{Group: "certificates.k8s.io", Kind: "CertificateSigningRequest"},
 	{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"},
 }
 
@@ -20,6 +21,7 @@ var defaultRows = slices.Concat(
 	section("Ownership and definition", ownershipRows),
 	section("Workloads", workloadRows),
 	section("Networking", networkingRows),
+	section("Networking: Gateway API", gatewayRows),
 	section("Storage", storageRows),
 	section("Identity and policy", identityRows),
 	ecosystemRows,

@@ -18,7 +18,16 @@ func init() {
 		formSelect:          linkSelect,
 		"owners":            linkOwner,
 		"networkPolicyPeer": linkPeer,
+		"anyPeer":           linkAnyPeer,
 		"statefulSetClaims": linkClaims,
+		"ephemeralClaim":    linkEphemeral,
+		"volumeNodes":       linkVolumeNodes,
+		"instances":         linkInstances,
+		"kind":              linkKind,
+		"namespaces":        linkNamespaces,
+		"grant":             linkGrant,
+		"user":              linkUser,
+		"holder":            linkHolder,
 	}
 	maps.Copy(linkers, ecosystemLinkers)
 }
@@ -107,9 +116,9 @@ func (t *Table) Links(r *topo.Resource, emit func(*topo.Link)) {
 
 // owner gives the link of an owner reference, by the one row that reads them.
 func (t *Table) owner(r *topo.Resource, i int, emit func(*topo.Link)) {
-	for n := range t.variants {
+	for _, n := range t.owners {
 		v := &t.variants[n]
-		if v.row.Func != "owners" || len(v.kinds) > 0 && !slices.Contains(v.kinds, r.Ref.GroupKind()) {
+		if len(v.kinds) > 0 && !slices.Contains(v.kinds, r.Ref.GroupKind()) {
 			continue
 		}
 		v.link(v, r, facts{at: topo.At{int16(min(i, 1<<15-1))}}, func(l *topo.Link) {
@@ -137,9 +146,14 @@ func contextOf(r *topo.Resource, rule uint16) []string {
 	return nil
 }
 
+var absent = []string{""}
+
 func (v *variant) holds(f facts) bool {
 	for i, w := range v.row.Where {
 		values := listed(f.get(v.slots.where[i]))
+		if len(values) == 0 {
+			values = absent
+		}
 		in := func(want []string) bool {
 			return slices.ContainsFunc(values, func(have string) bool { return slices.Contains(want, have) })
 		}
@@ -150,14 +164,8 @@ func (v *variant) holds(f facts) bool {
 	return true
 }
 
-func linkRef(v *variant, _ *topo.Resource, f facts, emit func(*topo.Link)) {
-	to := v.slots.to
-	if v.row.Ref.Kind != "" {
-		to = topo.GroupKind{Kind: f.get(v.slots.kind), Group: f.get(v.slots.group)}
-		if group, _, ok := strings.Cut(f.get(v.slots.apiVersion), "/"); ok {
-			to.Group = group
-		}
-	}
+func linkRef(v *variant, r *topo.Resource, f facts, emit func(*topo.Link)) {
+	to := v.targetKind(f)
 	name := f.get(v.slots.name)
 	if name == "" || to.Kind == "" {
 		return
@@ -167,7 +175,44 @@ func linkRef(v *variant, _ *topo.Resource, f facts, emit func(*topo.Link)) {
 		l.To.Namespace = ""
 	}
 	l.Disc, l.Attrs = f.get(v.slots.disc), v.kept(f)
+	if v.row.Ref.Granted && l.To.Namespace != "" && l.To.Namespace != r.Ref.Namespace {
+		l.Attrs = withPair(l.Attrs, crossNamespace, "true")
+	}
 	emit(&l)
+}
+
+// crossNamespace is the attribute of an edge that somebody must have granted.
+const crossNamespace = "crossNamespace"
+
+// withPair adds an attribute where its key belongs.
+func withPair(pairs []topo.Pair, key, value string) []topo.Pair {
+	i, _ := slices.BinarySearchFunc(pairs, key, func(p topo.Pair, key string) int { return cmp.Compare(p.Key, key) })
+	return slices.Insert(pairs, i, topo.Pair{Key: key, Value: value})
+}
+
+// targetKind is the kind that a reference says, or means where it leaves the kind or the group out.
+func (v *variant) targetKind(f facts) topo.GroupKind {
+	if v.row.Ref.Kind == "" {
+		return v.slots.to
+	}
+	version, other := f.get(v.slots.apiVersion), v.slots.otherwise
+	to := topo.GroupKind{Kind: f.get(v.slots.kind), Group: wordOr(groupOf(version), f.get(v.slots.group))}
+	switch {
+	case to.Kind == "":
+		return other
+	case to.Group == "" && version == "" && (to.Kind == other.Kind || v.row.Ref.SameGroup):
+		to.Group = other.Group
+	}
+	return to
+}
+
+// groupOf is the group of "apps/v1", and none of "v1".
+func groupOf(apiVersion string) string {
+	group, _, ok := strings.Cut(apiVersion, "/")
+	if !ok {
+		return ""
+	}
+	return group
 }
 
 func (v *variant) virtual(gk topo.GroupKind) bool { return (*Table)(nil).Virtual(gk) }
@@ -182,20 +227,54 @@ func linkSelect(v *variant, _ *topo.Resource, f facts, emit func(*topo.Link)) {
 	if raw == "" && form.Absent != All || raw != "" && len(sel) == 0 && form.Empty != All {
 		return
 	}
-	l := topo.Link{Selector: &sel, Disc: f.get(v.slots.disc), Attrs: v.kept(f)}
-	if form.Namespaces == "*" {
-		l.Namespaces = []string{"*"}
-	} else if names := f.get(v.slots.namespaces); names != "" {
-		l.Namespaces = listed(names)
+	spaces, ok := v.spaces(f)
+	if !ok {
+		return
 	}
-	emit(&l)
+	emit(&topo.Link{Selector: &sel, Namespaces: spaces, Disc: f.get(v.slots.disc), Attrs: v.kept(f)})
+}
+
+// spaces is the namespaces that a selector looks in, nil for the object's own. It is not ok where they can't be told.
+func (v *variant) spaces(f facts) (names []string, ok bool) {
+	raw := f.get(v.slots.namespaces)
+	switch {
+	case v.row.Select.Namespaces == "*" || f.get(v.slots.anywhere) == "true":
+		return []string{"*"}, true
+	case raw == "" || raw == "[]":
+		return nil, true
+	case !strings.HasPrefix(raw, "{"):
+		return listed(raw), true
+	}
+	sel, err := parseSelector(raw, LabelSelector)
+	if err != nil || len(sel) == 0 {
+		return []string{"*"}, err == nil
+	}
+	return namedSpaces(sel)
+}
+
+// namedSpaces is the namespaces that a selector wants by their names.
+func namedSpaces(sel topo.Selector) (names []string, ok bool) {
+	for i, r := range sel {
+		if r.Key != "kubernetes.io/metadata.name" || r.Op != topo.In {
+			return nil, false
+		}
+		if i == 0 {
+			names = slices.Clone(r.Values)
+		}
+		names = slices.DeleteFunc(names, func(n string) bool { return !slices.Contains(r.Values, n) })
+	}
+	return names, len(names) > 0
 }
 
 // kept is the attributes that the row keeps, without those absent.
 func (v *variant) kept(f facts) []topo.Pair {
 	var pairs []topo.Pair
 	for i, k := range v.row.Keep {
-		if value := f.get(v.slots.keep[i]); value != "" {
+		value := k.Value
+		if value == "" {
+			value = f.get(v.slots.keep[i])
+		}
+		if value != "" {
 			pairs = append(pairs, topo.Pair{Key: k.Attr, Value: value})
 		}
 	}

@@ -32,6 +32,36 @@ var networkingRows = []Row{
 		Doc: "Requests to the Ingress go to the Service.",
 	},
 	{
+		Name: "ingress-resource", Type: topo.Routes, From: []string{"Ingress.networking.k8s.io"}, Versions: []string{"v1"},
+		At:  []string{"spec.defaultBackend.resource", "spec.rules[*].http.paths[*].backend.resource"},
+		Ref: &Ref{Kind: "kind", Group: "apiGroup", Name: "name"},
+		Doc: "Requests to the Ingress are answered from the object.",
+	},
+	{
+		Name: "ingress-ingressclass", Type: topo.References, From: []string{"Ingress.networking.k8s.io"},
+		At: []string{"spec.ingressClassName"}, Ref: &Ref{To: "IngressClass.networking.k8s.io", Cluster: true},
+		Doc: "The class says who serves the Ingress.",
+	},
+	{
+		// The annotation names what a controller listens to: mostly there is a class of that name, but there need not be.
+		Name: "ingress-ingressclass-annotation", Type: topo.References, From: []string{"Ingress.networking.k8s.io"},
+		At:    []string{"metadata.annotations['kubernetes.io/ingress.class']"},
+		Ref:   &Ref{To: "IngressClass.networking.k8s.io", Cluster: true},
+		Where: []Where{{Path: "$.spec.ingressClassName", Is: []string{""}}},
+		Keep:  always("optional"),
+		Doc:   "The annotation says who serves the Ingress, as before there were classes.",
+	},
+	{
+		Name: "ingress-secret", Type: topo.References, From: []string{"Ingress.networking.k8s.io"},
+		At: []string{"spec.tls[*].secretName"}, Ref: &Ref{To: "Secret"},
+		Doc: "The Ingress shows the certificate in the Secret.",
+	},
+	{
+		Name: "ingressclass-parameters", Type: topo.References, From: []string{"IngressClass.networking.k8s.io"},
+		At: []string{"spec.parameters"}, Ref: &Ref{Kind: "kind", Group: "apiGroup", Name: "name", Namespace: "namespace"},
+		Doc: "The object says more of how the class serves.",
+	},
+	{
 		Name: "networkpolicy-pod", Type: topo.Selects, From: []string{"NetworkPolicy.networking.k8s.io"},
 		Select: &Select{To: "Pod", Path: "spec.podSelector", Form: LabelSelector, Empty: All, Absent: All},
 		Doc:    "The policy governs the Pod's traffic.",
@@ -49,5 +79,17 @@ var networkingRows = []Row{
 		Fields: []string{"podSelector", "namespaceSelector", "ipBlock"},
 		Where:  []Where{{Path: "$.spec.policyTypes", Is: []string{"", "Egress"}}},
 		Doc:    "The policy lets traffic out to there.",
+	},
+	{
+		Name: "networkpolicy-ingress-any", Type: topo.Allows, From: []string{"NetworkPolicy.networking.k8s.io"},
+		At: []string{"spec.ingress[*]"}, Func: "anyPeer",
+		Where: []Where{{Path: "from", Is: []string{""}}, {Path: "$.spec.policyTypes", Is: []string{"", "Ingress"}}},
+		Doc:   "A rule of the policy names nobody, and so lets traffic from anywhere in.",
+	},
+	{
+		Name: "networkpolicy-egress-any", Type: topo.Allows, From: []string{"NetworkPolicy.networking.k8s.io"},
+		At: []string{"spec.egress[*]"}, Func: "anyPeer",
+		Where: []Where{{Path: "to", Is: []string{""}}, {Path: "$.spec.policyTypes", Is: []string{"", "Egress"}}},
+		Doc:   "A rule of the policy names nobody, and so lets traffic out to anywhere.",
 	},
 }

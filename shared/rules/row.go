@@ -12,7 +12,8 @@ type Row struct {
 	// Doc says what the edge means, in one sentence for people.
 	Doc  string        `json:"doc,omitempty"`
 	Type topo.EdgeType `json:"type"`
-	// From is the kinds it reads: "Pod", "Deployment.apps"; "*" is every kind.
+	// From is the kinds it reads: "Pod", "Deployment.apps"; "*" is every kind, "*.*" every one that Kubernetes doesn't
+	// have by itself.
 	From []string `json:"from"`
 	// Versions are the API versions that its paths fit; all if empty.
 	Versions []string `json:"versions,omitempty"`
@@ -44,9 +45,17 @@ type Ref struct {
 	To         string `json:"to,omitempty"`
 	Kind       string `json:"kind,omitempty"`       // path of the kind
 	APIVersion string `json:"apiVersion,omitempty"` // path of its group with version, "apps/v1"
-	Group      string `json:"group,omitempty"`      // path of its group
+	Group      string `json:"group,omitempty"`      // path of its group; of both, the one that is there counts
 	Name       string `json:"name,omitempty"`       // path of the name; what stands at At if empty
 	Namespace  string `json:"namespace,omitempty"`  // path of the namespace
+	// Default is the kind that is meant where the path of the kind leads to nothing. A kind of that name without a group is it,
+	// too: "Gateway.gateway.networking.k8s.io".
+	Default string `json:"default,omitempty"`
+	// SameGroup says that an absent group means that of Default, whatever the kind.
+	SameGroup bool `json:"sameGroup,omitempty"`
+	// Granted says that a target in another namespace must be granted there, by a ReferenceGrant. Such edges show
+	// "crossNamespace"; whether it is granted follows from the grants' edges.
+	Granted bool `json:"granted,omitempty"`
 	// Cluster says that the target's kind has no namespace, which is then known before discovery says it.
 	Cluster bool `json:"cluster,omitempty"`
 }
@@ -54,29 +63,35 @@ type Ref struct {
 // Select is a reference by labels.
 type Select struct {
 	To   string `json:"to"`
-	Path string `json:"path"` // of the selector
+	Path string `json:"path,omitempty"` // of the selector; what stands at At if empty
 	// Form is "labels", a plain map, or "labelSelector", with matchLabels and matchExpressions.
 	Form string `json:"form"`
 	// Empty and Absent say what an empty selector and none select: "all" or "none".
 	Empty  string `json:"empty"`
 	Absent string `json:"absent"`
-	// Namespaces is where: the object's own if empty, all if "*", else the path of a list of names.
+	// Namespaces is where: the object's own if empty, all if "*", else the path of a list of names, or of a label selector
+	// of namespaces. No list, an empty one and no selector mean the object's own; an empty selector means all. A selector
+	// that wants more than names (kubernetes.io/metadata.name) picks nothing: what labels namespaces have isn't looked up.
 	Namespaces string `json:"namespaces,omitempty"`
+	// Anywhere is the path of what says "true" where all namespaces are meant.
+	Anywhere string `json:"anywhere,omitempty"`
 	// UnlessOwned leaves out what the object owns, also through others.
 	UnlessOwned bool `json:"unlessOwned,omitempty"`
 }
 
-// Where is a condition on a field: that it, or an item of it, is one of Is, and none of Not. "" is an absent one.
+// Where is a condition on a field: that it, or an item of it, is one of Is, and none of Not. "" is an absent field, or an
+// empty list.
 type Where struct {
 	Path string   `json:"path"`
 	Is   []string `json:"is,omitempty"`
 	Not  []string `json:"not,omitempty"`
 }
 
-// Keep is an attribute of the edge, read from a path.
+// Keep is an attribute of the edge: read from a path, or the Value that all edges of the row have.
 type Keep struct {
-	Attr string `json:"attr"`
-	Path string `json:"path"`
+	Attr  string `json:"attr"`
+	Path  string `json:"path,omitempty"`
+	Value string `json:"value,omitempty"`
 }
 
 // The words of Select.

@@ -145,7 +145,6 @@ func TestBadRows(t *testing.T) {
 		"more than 3 lists":         func(r *rules.Row) { r.At = []string{"a[*].b[*].c[*].d[*]"} },
 		"passes a list":             func(r *rules.Row) { r.Ref.Name = "spec.configs[*].name" },
 		"either the kind":           func(r *rules.Row) { r.Ref.To = "" },
-		"not both":                  func(r *rules.Row) { *r.Ref = rules.Ref{Kind: "k", Group: "g", APIVersion: "v", Name: "n"} },
 		"holds in templates":        func(r *rules.Row) { r.Template = true },
 		"can't be reversed":         func(r *rules.Row) { r.Ref, r.Select, r.Reverse = nil, &sel, true },
 		"neither labels nor":        func(r *rules.Row) { s := sel; s.Form = "x"; r.Ref, r.Select = nil, &s },

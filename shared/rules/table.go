@@ -16,14 +16,16 @@ type Capture struct {
 	Rule   uint16
 	At     Path
 	Fields []Path
-	Always bool // a fact even if all values are absent
+	Always bool  // a fact even if all values are absent
+	Needs  []int // the fields without which there is no fact
 }
 
 // Table is a compiled table of relationships. It implements topo.Rules and never changes.
 type Table struct {
 	rows     []Row
 	variants []variant
-	byKind   map[topo.GroupKind][]int // variants; those of every kind under the zero GroupKind
+	byKind   map[topo.GroupKind][]int // variants; those of every kind under the zero GroupKind, of custom ones under customKind
+	owners   []int                    // variants that read owner references
 	cluster  []topo.GroupKind
 }
 
@@ -43,9 +45,9 @@ type variant struct {
 // the context.
 type slots struct {
 	name, namespace, kind, apiVersion, group slot
-	selector, namespaces, disc               slot
+	selector, namespaces, anywhere, disc     slot
 	keep, where, fields                      []slot
-	to                                       topo.GroupKind
+	to, otherwise                            topo.GroupKind
 }
 
 type slot struct {
@@ -79,7 +81,7 @@ func (f facts) get(s slot) string {
 // New compiles rows. The error names the row and what is wrong with it.
 func New(rows []Row) (*Table, error) {
 	t := &Table{rows: slices.Clone(rows), byKind: map[topo.GroupKind][]int{}}
-	t.cluster = append(t.cluster, clusterScoped...)
+	t.cluster = slices.Concat(clusterScoped, ecosystemScoped)
 	seen := map[string]bool{}
 	for i := range t.rows {
 		row := &t.rows[i]
@@ -108,7 +110,11 @@ func (t *Table) Rows() []Row { return slices.Clone(t.rows) }
 // Captures lists what to take out of an object of a kind, at a version of its API.
 func (t *Table) Captures(gk topo.GroupKind, version string) []Capture {
 	var all []Capture
-	for _, i := range slices.Concat(t.byKind[topo.GroupKind{}], t.byKind[gk]) {
+	mine := slices.Concat(t.byKind[topo.GroupKind{}], t.byKind[gk])
+	if custom(gk) {
+		mine = append(mine, t.byKind[customKind]...)
+	}
+	for _, i := range mine {
 		v := &t.variants[i]
 		if gk == secretKind && !v.ofSecret() {
 			continue
@@ -116,11 +122,19 @@ func (t *Table) Captures(gk topo.GroupKind, version string) []Capture {
 		if len(v.fields) > 0 && (len(v.row.Versions) == 0 || slices.Contains(v.row.Versions, version)) {
 			all = append(all, Capture{
 				Rule: uint16(i), At: v.at, Fields: v.fields,
-				Always: v.row.Select != nil && v.row.Select.Absent == All,
+				Always: v.always(), Needs: v.needs(),
 			})
 		}
 	}
 	return all
+}
+
+// customKind stands for all kinds that Kubernetes doesn't have by itself: "*.*".
+var customKind = topo.GroupKind{Group: "*", Kind: "*"}
+
+// custom tells such a kind by its group: a CustomResourceDefinition's has a dot, and k8s.io is Kubernetes' own.
+func custom(gk topo.GroupKind) bool {
+	return strings.Contains(gk.Group, ".") && !strings.HasSuffix(gk.Group, ".k8s.io")
 }
 
 func (t *Table) compile(row *Row) error {
@@ -151,6 +165,9 @@ func (t *Table) compile(row *Row) error {
 func (t *Table) add(v variant) int {
 	n := len(t.variants)
 	t.variants = append(t.variants, v)
+	if v.row.Func == "owners" {
+		t.owners = append(t.owners, n)
+	}
 	if len(v.kinds) == 0 {
 		t.byKind[topo.GroupKind{}] = append(t.byKind[topo.GroupKind{}], n)
 	}
@@ -171,9 +188,13 @@ var templates = []place{
 	{kinds: []topo.GroupKind{
 		{Group: "apps", Kind: "Deployment"}, {Group: "apps", Kind: "ReplicaSet"}, {Group: "apps", Kind: "StatefulSet"},
 		{Group: "apps", Kind: "DaemonSet"}, {Group: "batch", Kind: "Job"}, {Kind: "ReplicationController"},
+		{Group: "argoproj.io", Kind: "Rollout"},
+		{Group: "serving.knative.dev", Kind: "Service"}, {Group: "serving.knative.dev", Kind: "Configuration"},
 	}, at: "spec.template."},
 	{kinds: []topo.GroupKind{{Group: "batch", Kind: "CronJob"}}, at: "spec.jobTemplate.spec.template."},
 	{kinds: []topo.GroupKind{{Kind: "PodTemplate"}}, at: "template."},
+	{kinds: []topo.GroupKind{{Group: "keda.sh", Kind: "ScaledJob"}}, at: "spec.jobTargetRef.template."},
+	{kinds: []topo.GroupKind{{Group: "serving.knative.dev", Kind: "Revision"}}},
 }
 
 func places(row *Row) []place {
@@ -218,9 +239,9 @@ func (v *variant) fill(root *variant) error {
 		return path(text)
 	}
 	s := &v.slots
-	*s = slots{name: noSlot, namespace: noSlot, kind: noSlot, apiVersion: noSlot, group: noSlot, selector: noSlot, namespaces: noSlot}
+	*s = slots{name: noSlot, namespace: noSlot, kind: noSlot, apiVersion: noSlot, group: noSlot, selector: noSlot, namespaces: noSlot, anywhere: noSlot, disc: noSlot}
 	if ref := v.row.Ref; ref != nil {
-		s.to = parseKind(ref.To)
+		s.to, s.otherwise = parseKind(ref.To), parseKind(ref.Default)
 		s.name = path(ref.Name)
 		s.namespace, s.kind = optional(ref.Namespace), optional(ref.Kind)
 		s.apiVersion, s.group = optional(ref.APIVersion), optional(ref.Group)
@@ -231,10 +252,11 @@ func (v *variant) fill(root *variant) error {
 		if sel.Namespaces != "*" {
 			s.namespaces = optional(sel.Namespaces)
 		}
+		s.anywhere = optional(sel.Anywhere)
 	}
 	s.disc = optional(v.row.Disc)
 	for _, k := range v.row.Keep {
-		s.keep = append(s.keep, path(k.Path))
+		s.keep = append(s.keep, optional(k.Path))
 	}
 	for _, w := range v.row.Where {
 		s.where = append(s.where, path(w.Path))

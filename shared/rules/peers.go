@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"strconv"
 	"strings"
 
 	"github.com/kubilitics/kubilitics/shared/topo"
@@ -70,21 +69,7 @@ func shortened(name string) string {
 	return strings.ToValidUTF8(name[:longName], "") + "… " + hex.EncodeToString(sum[:4])
 }
 
-// maxOrdinals keeps a mistaken number of replicas from filling the graph: beyond it no claims are drawn. Pods that are
-// there show theirs by their own rule.
-const maxOrdinals = 2000
-
-// linkClaims names the claims that a StatefulSet makes from a template: its fields are the template's name, the number
-// of replicas and the first ordinal.
-func linkClaims(v *variant, r *topo.Resource, f facts, emit func(*topo.Link)) {
-	name := f.get(v.slots.fields[0])
-	replicas, err := strconv.Atoi(wordOr(f.get(v.slots.fields[1]), "1"))
-	first, err2 := strconv.Atoi(wordOr(f.get(v.slots.fields[2]), "0"))
-	if err != nil || err2 != nil || name == "" || replicas > maxOrdinals {
-		return
-	}
-	for i := range max(replicas, 0) {
-		claim := name + "-" + r.Ref.Name + "-" + strconv.Itoa(first+i)
-		emit(&topo.Link{To: topo.Ref{Kind: "PersistentVolumeClaim", Name: claim}})
-	}
+// linkAnyPeer names whoever there is, for a rule without peers.
+func linkAnyPeer(_ *variant, _ *topo.Resource, _ facts, emit func(*topo.Link)) {
+	emit(&topo.Link{To: topo.Ref{Group: OwnGroup, Kind: "AnyPeer", Name: "anywhere"}})
 }
