@@ -21,8 +21,10 @@ type GraphParams struct {
 	Namespace []string `query:"namespace,explode" doc:"namespaces: their nodes, and the ends of edges that leave them, marked as outside"`
 	Selector  string   `query:"selector" doc:"label selector, as in Kubernetes"`
 	Type      []string `query:"type,explode" doc:"edge types: owns, selects, mounts, references, routes, runs-on, binds, grants, scales, protects, allows, …"`
-	Limit     int      `query:"limit" minimum:"1" maximum:"20000" doc:"nodes at most; 5000 where it isn't given, 1000 around a focus"`
-	Continue  string   `query:"continue" doc:"the token of the page before"`
+	QueryParam
+	AtParam
+	Limit    int    `query:"limit" minimum:"1" maximum:"20000" doc:"nodes at most; 5000 where it isn't given, 1000 around a focus"`
+	Continue string `query:"continue" doc:"the token of the page before"`
 }
 
 type fleetGraphInput struct {
@@ -47,10 +49,17 @@ func (a *API) graph(ctx context.Context, p fleet.Principal, clusters []fleet.Clu
 	if err != nil {
 		return nil, err
 	}
-	return a.cfg.Query.Graph(ctx, p, query.GraphQuestion{
+	g := query.GraphQuestion{
 		Where: query.Where{Clusters: clusters, Kinds: kinds, Namespaces: words(in.Namespace), Labels: in.Selector},
 		Types: types, Page: query.Page{Limit: in.Limit, Continue: in.Continue},
-	})
+	}
+	if g.At, err = in.when(); err != nil {
+		return nil, err
+	}
+	if p, err = in.narrow(ctx, a, p, &g.Where); err != nil {
+		return nil, err
+	}
+	return a.cfg.Query.Graph(ctx, p, g)
 }
 
 type graphInput struct {
@@ -79,19 +88,23 @@ func (a *API) clusterTopology(ctx context.Context, p fleet.Principal, in *graphI
 	if err != nil {
 		return nil, err
 	}
-	focus, err := a.focus(ctx, p, id, in.Focus)
+	focus, err := a.focus(ctx, p, id, "focus", in.Focus)
+	if err != nil {
+		return nil, err
+	}
+	at, err := in.when()
 	if err != nil {
 		return nil, err
 	}
 	return a.cfg.Query.Around(ctx, p, query.Neighbourhood{
-		Cluster: id, Focus: focus, Depth: in.Depth, Direction: store.Direction(in.Direction), Types: types, Limit: in.Limit,
+		Cluster: id, Focus: focus, Depth: in.Depth, Direction: store.Direction(in.Direction), Types: types, Limit: in.Limit, At: at,
 	})
 }
 
 // consistent refuses what would be ignored: a neighbourhood has no filters and no pages, and nothing else has a depth.
 func (in *graphInput) consistent() error {
 	given := map[string]bool{
-		"namespace": len(words(in.Namespace)) > 0, "kind": len(words(in.Kind)) > 0, "selector": in.Selector != "", "continue": in.Continue != "",
+		"namespace": len(words(in.Namespace)) > 0, "kind": len(words(in.Kind)) > 0, "selector": in.Selector != "", "q": in.Q != "", "continue": in.Continue != "",
 	}
 	why := "can't be combined with focus"
 	if in.Focus == "" {
@@ -99,7 +112,7 @@ func (in *graphInput) consistent() error {
 		why = "is possible together with focus only"
 	}
 	bad := fault.New(fault.BadRequest, "the query parameters don't go together")
-	for _, name := range []string{"namespace", "kind", "selector", "continue", "depth", "direction"} {
+	for _, name := range []string{"namespace", "kind", "selector", "q", "continue", "depth", "direction"} {
 		if given[name] {
 			bad = bad.WithField(name, "%s", why)
 		}
@@ -111,10 +124,10 @@ func (in *graphInput) consistent() error {
 }
 
 // focus reads a node's name or id.
-func (a *API) focus(ctx context.Context, p fleet.Principal, cluster fleet.ClusterID, text string) (topo.ID, error) {
+func (a *API) focus(ctx context.Context, p fleet.Principal, cluster fleet.ClusterID, field, text string) (topo.ID, error) {
 	if id, err := topo.ParseID(text); err == nil {
 		return id, nil
 	}
-	ref, err := a.ref(ctx, p, []fleet.ClusterID{cluster}, "focus", text)
+	ref, err := a.ref(ctx, p, []fleet.ClusterID{cluster}, field, text)
 	return ref.ID(), err
 }
