@@ -71,7 +71,7 @@ func TestAPanicIsAnAnswer(t *testing.T) {
 // hung is a database that doesn't answer.
 type hung struct{ store.Store }
 
-func (h hung) Read(ctx context.Context, _ fleet.TenantID, _ func(context.Context, store.Snapshot) error) error {
+func (h hung) ReadAt(ctx context.Context, _ fleet.TenantID, _ store.When, _ func(context.Context, store.Snapshot) error) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
