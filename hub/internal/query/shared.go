@@ -73,7 +73,7 @@ func (q *Querier) Shared(ctx context.Context, p fleet.Principal, s SharedQuestio
 		out = &SharedList{Items: []SharedNode{}}
 		if len(rows) > limit {
 			rows = rows[:limit]
-			out.Continue = seal(p.Tenant, question, sharedPlace{pinned{r.Position(), r.At()}, rows[limit-1].Ref})
+			out.Continue = seal(p.Tenant, question, sharedPlace{pinned{r.Position()}, rows[limit-1].Ref})
 		}
 		return r.tellShared(ctx, rows, out)
 	})
