@@ -100,13 +100,9 @@ func exec(table *rules.Table) topotest.Exec {
 		if err != nil || line != "apply" {
 			return topo.Diff{}, fmt.Errorf("what is %q: %w", line, err)
 		}
-		var head struct{ APIVersion, Kind string }
-		if err := yaml.Unmarshal(raw, &head); err != nil {
+		kind, err := kindOf(raw)
+		if err != nil {
 			return topo.Diff{}, err
-		}
-		kind := reduce.Kind{GroupKind: topo.GroupKind{Kind: head.Kind}, Version: head.APIVersion}
-		if group, version, ok := strings.Cut(head.APIVersion, "/"); ok {
-			kind.Group, kind.Version = group, version
 		}
 		o, err := reducer.Reduce(kind, raw, false)
 		if err != nil {
@@ -116,6 +112,16 @@ func exec(table *rules.Table) topotest.Exec {
 		o.Resource.Attrs, o.Resource.Status, o.Resource.Health, o.Resource.Version = nil, "", 0, ""
 		return engine.Apply(topo.Change{Ref: o.Resource.Ref, Resource: &o.Resource}), nil
 	}
+}
+
+func kindOf(raw []byte) (reduce.Kind, error) {
+	var head struct{ APIVersion, Kind string }
+	err := yaml.Unmarshal(raw, &head)
+	kind := reduce.Kind{GroupKind: topo.GroupKind{Kind: head.Kind}, Version: head.APIVersion}
+	if group, version, ok := strings.Cut(head.APIVersion, "/"); ok {
+		kind.Group, kind.Version = group, version
+	}
+	return kind, err
 }
 
 // TestBadRows gives rows that are wrong, and the words of the sentence that says so.
