@@ -21,6 +21,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/auth"
 	"github.com/kubilitics/kubilitics/hub/internal/enroll"
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+	"github.com/kubilitics/kubilitics/hub/internal/fleetgraph"
 	"github.com/kubilitics/kubilitics/hub/internal/gateway"
 	"github.com/kubilitics/kubilitics/hub/internal/httpapi"
 	"github.com/kubilitics/kubilitics/hub/internal/ingest"
@@ -59,6 +60,7 @@ type Hub struct {
 	enroll   *enroll.Service
 	tokens   *auth.Tokens
 	live     *live.Live
+	shared   *fleetgraph.Keeper
 	janitor  *janitor
 	draining atomic.Bool
 }
@@ -119,6 +121,7 @@ func (h *Hub) wire() error {
 	h.enroll = enroll.New(h.store, authority, enroll.Config{TrustDomain: h.cfg.CA.Domain, Lifetime: h.cfg.CA.Lifetime, TokenLifetime: h.cfg.CA.TokenLife}, h.log.Named("enroll"))
 	h.gateway = gateway.New(h.store, h.identify, h.log.Named("gateway"))
 	h.live = live.New(live.Config{Store: h.store, Recheck: h.tokens.Recheck, Log: h.log.Named("live")})
+	h.shared = fleetgraph.New(h.store, h.log.Named("fleetgraph"))
 	h.wireTunnels(authority, reg)
 	h.wireAPI(authority, reg)
 	h.janitor = newJanitor(h, reg)
@@ -231,6 +234,7 @@ func (h *Hub) ready() error {
 func (h *Hub) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.live.Run(ctx) })
+	g.Go(func() error { return h.shared.Run(ctx) })
 	g.Go(func() error { return h.tokens.Run(ctx) })
 	g.Go(func() error { return h.gateway.Run(ctx) })
 	g.Go(func() error { return h.janitor.run(ctx) })

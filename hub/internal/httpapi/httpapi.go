@@ -177,6 +177,7 @@ func New(cfg Config) *API {
 		a.clusters()
 		a.resources()
 		a.topology()
+		a.relations()
 		a.events()
 		a.tokens()
 		a.documents(r)
