@@ -44,6 +44,8 @@ func (a *API) clusters() {
 
 	handle(a, route(http.MethodPost, clusterRoot+"/verify", "verify-cluster", "Recompute a cluster's digests from its stored rows, and have its agent compare", "clusters"), a.verify)
 
+	handle(a, route(http.MethodPost, clusterRoot+"/check", "check-cluster", "Look whether what must always hold of a cluster's rows does", "clusters"), a.check)
+
 	handle(a, route(http.MethodPatch, clusterRoot, "update-cluster", "Rename or label a cluster", "clusters"), a.updateCluster)
 	a.alsoPlainJSON(clusterRoot)
 	remove := route(http.MethodDelete, clusterRoot, "delete-cluster", "Revoke a cluster, cut its tunnel and purge its rows in the background", "clusters")
@@ -295,4 +297,35 @@ func (a *API) verify(ctx context.Context, in *verifyInput) (*body[Verified], err
 	}
 	corrected, compared, err := a.cfg.Verifier.Verify(ctx, at)
 	return &body[Verified]{Verified{corrected, compared}}, err
+}
+
+// Checked is what is wrong with a cluster's rows.
+type Checked struct {
+	Violations []Violation `json:"violations" doc:"empty where everything holds"`
+	More       bool        `json:"more,omitempty" doc:"there are others"`
+}
+
+// Violation is something that must not be.
+type Violation struct {
+	Rule   string `json:"rule" doc:"what must hold: edge-ends, edge-type, labels, counts, digest …"`
+	Key    string `json:"key" doc:"the row"`
+	Detail string `json:"detail"`
+}
+
+const maxViolations = 1000
+
+func (a *API) check(ctx context.Context, in *verifyInput) (*body[Checked], error) {
+	at, err := a.permitted(ctx, principalOf(ctx), fleet.Admin, in.ClusterPath)
+	if err != nil {
+		return nil, err
+	}
+	found, err := a.cfg.Store.Check(ctx, at, maxViolations+1)
+	if err != nil {
+		return nil, err
+	}
+	out := Checked{Violations: []Violation{}, More: len(found) > maxViolations}
+	for _, v := range found[:min(len(found), maxViolations)] {
+		out.Violations = append(out.Violations, Violation{v.Rule, v.Key, v.Detail})
+	}
+	return &body[Checked]{out}, nil
 }

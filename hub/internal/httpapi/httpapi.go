@@ -69,6 +69,7 @@ type Store interface {
 	UpdateCluster(ctx context.Context, at store.Scope, p store.ClusterPatch) (fleet.Cluster, error)
 	DeleteCluster(ctx context.Context, at store.Scope) error
 	Quarantined(ctx context.Context, at store.Scope, limit int) ([]store.Quarantined, error)
+	Check(ctx context.Context, at store.Scope, limit int) ([]store.Violation, error)
 	Ping(ctx context.Context) error
 }
 
