@@ -156,6 +156,18 @@ func TestBadRows(t *testing.T) {
 		"neither labels nor":        func(r *rules.Row) { s := sel; s.Form = "x"; r.Ref, r.Select = nil, &s },
 		`"empty" and "absent" each`: func(r *rules.Row) { s := sel; s.Absent = ""; r.Ref, r.Select = nil, &s },
 		"the path of a selector":    func(r *rules.Row) { s := sel; s.Path = ""; r.Ref, r.Select = nil, &s },
+		"path of a name":            func(r *rules.Row) { r.Ref.Name = "" },
+		"default of a kind":         func(r *rules.Row) { r.Ref.Default = "Secret" },
+		"default \"secrets\"":       func(r *rules.Row) { *r.Ref = rules.Ref{Kind: "k", Default: "secrets", Name: "n"} },
+		"have no namespace":         func(r *rules.Row) { r.Ref.Cluster, r.Ref.Namespace = true, "spec.ns" },
+		`"fields"`:                  func(r *rules.Row) { r.Fields = []string{"spec.a"} },
+		"stands alone":              func(r *rules.Row) { r.From = []string{"*", "Pod"} },
+		"no version":                func(r *rules.Row) { r.Versions = []string{"apps/v1"} },
+		"the path of no field":      func(r *rules.Row) { r.Where = []rules.Where{{Is: []string{"a"}}} },
+		`neither "is" nor "not"`:    func(r *rules.Row) { r.Where = []rules.Where{{Path: "spec.a"}} },
+		"is no attribute":           func(r *rules.Row) { r.Keep = []rules.Keep{{Attr: "Read only", Path: "spec.a"}} },
+		"is there already":          func(r *rules.Row) { r.Keep = []rules.Keep{{Attr: "wantUID", Path: "spec.a"}} },
+		`either a "path" or`:        func(r *rules.Row) { r.Keep = []rules.Keep{{Attr: "a"}} },
 	} {
 		_, err := rules.Default(good(change))
 		switch {
