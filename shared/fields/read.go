@@ -169,10 +169,7 @@ func (w *walker) value(s *step, d *drop) error {
 		return err
 	}
 	if s != nil && w.dec.PeekKind() != 'n' {
-		for _, g := range s.starts {
-			w.open[g] = len(w.matches)
-			w.matches = append(w.matches, Match{Group: g, At: w.at, Values: w.take(len(w.plan.groups[g].Fields))})
-		}
+		w.enter(s)
 		if slices.ContainsFunc(s.ends, func(e end) bool { return e.raw }) {
 			switch w.dec.PeekKind() {
 			case '{', '[':
@@ -181,6 +178,14 @@ func (w *walker) value(s *step, d *drop) error {
 		}
 	}
 	return w.walk(s, d)
+}
+
+// enter begins the matches of the groups whose place this is.
+func (w *walker) enter(s *step) {
+	for _, g := range s.starts {
+		w.open[g] = len(w.matches)
+		w.matches = append(w.matches, Match{Group: g, At: w.at, Values: w.take(len(w.plan.groups[g].Fields))})
+	}
 }
 
 // rawValue takes a value as its JSON, and walks it as well.
@@ -216,11 +221,16 @@ func (w *walker) walk(s *step, d *drop) error {
 		if err != nil {
 			return err
 		}
-		w.write(raw)
-		if s != nil && len(s.ends) > 0 {
-			w.found(s, w.scalar(raw))
-		}
+		w.leaf(s, raw)
 		return nil
+	}
+}
+
+// leaf takes a value that is neither object nor list.
+func (w *walker) leaf(s *step, raw jsontext.Value) {
+	w.write(raw)
+	if s != nil && len(s.ends) > 0 {
+		w.found(s, w.scalar(raw))
 	}
 }
 
@@ -329,7 +339,7 @@ func (w *walker) entry(s *step, d *drop, name []byte) (dropped bool, err error) 
 		w.out = out
 		return true, err
 	case d != nil && d.unfit != nil:
-		return w.fitting(next, d, string(name)) // the name lies in the decoder's buffer
+		return w.fitting(next, d, w.word(name)) // the name lies in the decoder's buffer
 	default:
 		return false, w.value(next, without)
 	}
@@ -341,11 +351,18 @@ func (w *walker) fitting(next *step, d *drop, name string) (dropped bool, err er
 	if err != nil || d.unfit(name, raw) {
 		return true, err
 	}
-	if next == nil {
+	switch {
+	case next == nil:
 		w.write(raw)
-		return false, nil
+	case raw.Kind() == '{', raw.Kind() == '[':
+		return false, w.within(string(raw), func() error { return w.value(next, nil) })
+	default:
+		if raw.Kind() != 'n' {
+			w.enter(next)
+		}
+		w.leaf(next, raw)
 	}
-	return false, w.within(string(raw), func() error { return w.value(next, nil) })
+	return false, nil
 }
 
 // elements walks a list.

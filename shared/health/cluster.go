@@ -6,19 +6,19 @@ import (
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
-// phase judges kinds that say it in one word; further fields become attributes. A word that isn't known has the other health; that of an
-// object which nobody has looked at yet is on its way.
-func phase(healths map[string]topo.Health, other topo.Health, attrs ...string) func(Facts) Verdict {
+// phase judges kinds that say it in one word, which is the initial one where nobody has looked at the object yet; further fields become
+// attributes. A word that isn't known has the other health.
+func phase(initial string, healths map[string]topo.Health, other topo.Health, attrs ...string) func(Facts) Verdict {
 	return func(f Facts) Verdict {
-		word := f.own(0)
+		word := cmpOr(f.own(0), initial)
 		v := Verdict{Health: other, Status: word, Attrs: make([]topo.Pair, 0, len(attrs)+2)}
 		if h, ok := healths[word]; ok {
 			v.Health = h
-		} else if word == "" {
-			v.Health, v.Status = topo.Progressing, "Pending"
 		}
 		for i, key := range attrs {
-			v.Attrs = append(v.Attrs, pairs(key, f.own(i+1))...)
+			if value := f.own(i + 1); value != "" {
+				v.Attrs = append(v.Attrs, topo.Pair{Key: key, Value: value})
+			}
 		}
 		return v
 	}

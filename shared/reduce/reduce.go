@@ -99,8 +99,8 @@ func (r *Reducer) plan(kind Kind) (*plan, error) {
 // sort parts what the rules look for from what the verdict needs. A fact that says nothing is none, but where a rule wants to
 // know even that.
 func (p *plan) sort(matches []fields.Match) ([]topo.Fact, health.Facts) {
-	found := make(health.Facts, len(p.health.Groups))
-	facts := make([]topo.Fact, 0, len(matches))
+	found, judged := p.room(matches)
+	facts := make([]topo.Fact, 0, len(matches)-judged)
 	for _, m := range matches {
 		switch {
 		case m.Group >= len(p.rules):
@@ -110,6 +110,23 @@ func (p *plan) sort(matches []fields.Match) ([]topo.Fact, health.Facts) {
 		}
 	}
 	return facts, found
+}
+
+// room makes room for what the verdict needs, all groups in one piece, and tells how many matches that is.
+func (p *plan) room(matches []fields.Match) (found health.Facts, judged int) {
+	var few [16]int
+	counts := append(few[:0], make([]int, len(p.health.Groups))...)
+	for _, m := range matches {
+		if m.Group >= len(p.rules) {
+			counts[m.Group-len(p.rules)]++
+			judged++
+		}
+	}
+	found, rest := make(health.Facts, len(counts)), make([][]string, judged)
+	for g, n := range counts {
+		found[g], rest = rest[:0:n], rest[n:]
+	}
+	return found, judged
 }
 
 func says(values []string) bool {
