@@ -56,7 +56,7 @@ func New(cfg Config, log *zap.Logger) (a *Agent, err error) {
 	if a.endpoint, err = endpoint(cfg); err != nil {
 		return nil, err
 	}
-	if a.table, err = rules.Default(); err != nil {
+	if a.table, err = cfg.ruleTable(); err != nil {
 		return nil, err
 	}
 	a.source, err = watch.New(watch.Config{

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/rules"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
@@ -25,6 +26,8 @@ type Config struct {
 	Share      string   `conf:"share" usage:"what leaves the cluster: manifests, or topology alone"`
 	Namespaces []string `conf:"namespaces" usage:"namespaces to watch; all if empty"`
 	Exclude    []string `conf:"exclude" usage:"kinds not to watch, as Kind.group, or Kind for the core group"`
+
+	Rules      string   `conf:"rules" usage:"YAML file with rows of your own for the table of relationships"`
 
 	Log LogConfig `conf:"log"`
 }
@@ -74,6 +77,22 @@ func (c Config) check() error {
 		f.Message += "; " + field.Name + ": " + field.Reason
 	}
 	return f
+}
+
+// ruleTable is the built-in table with the rows of the user's file, if one is named.
+func (c Config) ruleTable() (*rules.Table, error) {
+	if c.Rules == "" {
+		return rules.Default()
+	}
+	text, err := os.ReadFile(c.Rules)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.BadRequest, "the file of rules can't be read").WithField("rules", "%v", err)
+	}
+	rows, err := rules.Read(c.Rules, text)
+	if err != nil {
+		return nil, err
+	}
+	return rules.Default(rows...)
 }
 
 func (c Config) excluded() []topo.GroupKind {

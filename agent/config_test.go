@@ -1,0 +1,31 @@
+package agent
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestOwnRules: rows of the user's file join the built-in ones; one that can't be right is named before anything is reached.
+func TestOwnRules(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	for text, want := range map[string]string{
+		"- {name: widget-config, type: references, from: [Widget.example.com], ref: {to: ConfigMap, name: spec.config}}": "",
+		"- {name: widget-config, type: likes, from: [Widget.example.com], ref: {to: ConfigMap, name: spec.config}}":      file + `: row 1: rule "widget-config": the type "likes"`,
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		table, err := Config{Rules: file}.ruleTable()
+		switch {
+		case want == "" && (err != nil || table.Rows()[len(table.Rows())-1].Name != "widget-config"):
+			t.Errorf("%s: %v", text, err)
+		case want != "" && (err == nil || !strings.HasPrefix(err.Error(), want)):
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	if _, err := (Config{Rules: file + ".none"}).ruleTable(); err == nil {
+		t.Error("a file that isn't there is read")
+	}
+}
