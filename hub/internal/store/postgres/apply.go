@@ -88,6 +88,7 @@ func (s *Store) finish(ctx context.Context, conn *pgx.Conn, b *store.Batch, plan
 		w.tick(&applied.Position, &applied.At)
 		w.plan(plan)
 		w.sums(plan.Sums)
+		w.counts(plan.Counts, plan.EdgeCounts)
 		w.entry(store.EntryDiff, b.GapSince, payload)
 	}
 	w.queue(updateSeq, w.tenant, w.cluster, b.Seq, plan.Moves(), int64(plan.Changed))

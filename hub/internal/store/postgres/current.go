@@ -15,11 +15,11 @@ import (
 // Each key is looked up by itself, whatever the planner believes of the tables' sizes: a LATERAL part with a LIMIT is not turned round. Without
 // statistics, right after a first load, a join would begin with all rows of the cluster.
 const (
-	selectNodesNow = `SELECT r.id, r.hash, r.origin, r.valid_from, ` + relational.NodeColumns + ` FROM resources r WHERE r.tenant_id = $1 AND r.cluster_id = $2 AND r.id = ANY($3)`
+	selectNodesNow = `SELECT r.id, r.hash, r.origin, r.valid_from, ` + relational.NodeColumns + `, r.valid_from = r.born FROM resources r WHERE r.tenant_id = $1 AND r.cluster_id = $2 AND r.id = ANY($3)`
 
 	fromEdgeKeys = ` FROM unnest($3::uuid[], $4::uuid[]) u(source, id) CROSS JOIN LATERAL (SELECT e.*, e.ctid FROM edges e
 		WHERE e.tenant_id = $1 AND e.cluster_id = $2 AND e.source = u.source AND e.id = u.id LIMIT 1) e`
-	selectEdgesNow     = `SELECT e.source, e.id, e.hash, e.origin` + fromEdgeKeys
+	selectEdgesNow     = `SELECT e.source, e.id, e.hash, e.origin, e.type` + fromEdgeKeys
 	selectGoneEdgesNow = `SELECT e.source, e.id, e.hash, e.origin, ` + relational.EdgeColumns + fromEdgeKeys + relational.EdgeEnds
 
 	fromManifestKeys = ` FROM unnest($3::uuid[]) u(id) CROSS JOIN LATERAL (SELECT m.*, m.ctid FROM manifests m
@@ -99,14 +99,23 @@ func (r *reads) nodes(at store.Scope, k *relational.Keyed, now *relational.Now) 
 // Numbers and keys are big-endian, and texts are texts. What is damaged is written anew, so it need not be told apart.
 func nodeNow(raw [][]byte) (id topo.ID, n *relational.NodeNow) {
 	n = &relational.NodeNow{Hash: topo.ID(raw[1]), Origin: string(raw[2]), From: int64(binary.BigEndian.Uint64(raw[3]))}
+	n.First = raw[16][0] != 0
 	x := &n.Node
 	x.Ref = topo.Ref{Group: string(raw[4]), Kind: string(raw[5]), Namespace: string(raw[6]), Name: string(raw[7])}
 	x.UID, x.Version, x.Status = string(raw[8]), string(raw[9]), string(raw[12])
-	x.Presence, x.Health = topo.Presence(raw[10][1]), topo.Health(raw[11][1])
+	x.Presence, x.Health = topo.Presence(small(raw[10])), topo.Health(small(raw[11]))
 	x.Created = int64(binary.BigEndian.Uint64(raw[13]))
 	x.Labels, _ = relational.DecodePairs(string(raw[14]))
 	x.Attrs, _ = relational.DecodePairs(string(raw[15]))
 	return topo.ID(raw[0]), n
+}
+
+// small keeps a damaged number from passing for one that is valid.
+func small(raw []byte) byte {
+	if raw[0] != 0 {
+		return 255
+	}
+	return raw[1]
 }
 
 func (r *reads) edges(at store.Scope, k *relational.Keyed, now *relational.Now) {
@@ -115,7 +124,7 @@ func (r *reads) edges(at store.Scope, k *relational.Keyed, now *relational.Now) 
 		r.query(func(rows relational.Rows) error {
 			var key topo.EdgeID
 			e := new(relational.EdgeNow)
-			if err := rows.Scan(&key.Source, &key.ID, &e.Hash, &e.Origin); err != nil {
+			if err := rows.Scan(&key.Source, &key.ID, &e.Hash, &e.Origin, (*string)(&e.Edge.Type)); err != nil {
 				return err
 			}
 			now.Edges[key] = e

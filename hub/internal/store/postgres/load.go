@@ -243,6 +243,7 @@ func (l *load) finish(w *writes, plan *relational.Plan, seq int64) {
 	sums, refs := l.kept.Finish(plan)
 	w.refs(refs)
 	w.sums(sums)
+	w.counts(l.kept.FinishCounts(plan))
 	w.queue(finishLoad, w.tenant, w.cluster, seq, int64(plan.Changed))
 	w.entry(store.EntryLoaded, time.Time{}, nil)
 	w.queue(`COMMIT`)

@@ -25,8 +25,8 @@ const (
 
 	// An update is an insert that meets its row: it goes by the key, whatever the planner believes.
 	upsertNodes = `INSERT INTO resources (tenant_id, cluster_id, id, api_group, kind, namespace, name, uid, version, presence, health, status, created,
-		labels, attrs, app, hash, origin, valid_from)
-		SELECT $1, $2, u.*, 'agent', ` + here + ` FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+		labels, attrs, app, hash, origin, valid_from, born)
+		SELECT $1, $2, u.*, 'agent', ` + here + `, ` + here + ` FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
 		$10::smallint[], $11::smallint[], $12::text[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::uuid[]) u
 		ON CONFLICT (tenant_id, cluster_id, id) DO UPDATE SET uid = excluded.uid, version = excluded.version, presence = excluded.presence,
 		health = excluded.health, status = excluded.status, created = excluded.created, labels = excluded.labels, attrs = excluded.attrs,
@@ -44,13 +44,13 @@ const (
 	removeLabels = `WITH gone AS (` + deleteLabels + ` RETURNING l.*) INSERT INTO labels_history (tenant_id, cluster_id, id, key, value, valid_from, valid_to, closed)
 		SELECT tenant_id, cluster_id, id, key, value, valid_from, ` + here + `, ` + today + ` FROM gone`
 
-	upsertEdges = `INSERT INTO edges (tenant_id, cluster_id, source, id, target, rule, type, disc, path, attrs, hash, origin, valid_from)
-		SELECT $1, $2, u.*, 'agent', ` + here + ` FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::uuid[]) u
+	upsertEdges = `INSERT INTO edges (tenant_id, cluster_id, source, id, target, rule, type, disc, path, attrs, hash, origin, valid_from, born)
+		SELECT $1, $2, u.*, 'agent', ` + here + `, ` + here + ` FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::uuid[]) u
 		ON CONFLICT (tenant_id, cluster_id, source, id) DO UPDATE SET target = excluded.target, rule = excluded.rule, type = excluded.type, disc = excluded.disc,
 		path = excluded.path, attrs = excluded.attrs, hash = excluded.hash, origin = excluded.origin, valid_from = excluded.valid_from`
 	deleteEdges = `DELETE FROM edges x WHERE x.ctid = ANY(ARRAY(SELECT e.ctid` + fromEdgeKeys + `))`
-	edgeVersion = `e.tenant_id, e.cluster_id, e.source, e.id, e.valid_from, e.target, e.rule, e.type, e.disc, e.path, e.attrs`
-	closeEdges  = `INSERT INTO edges_history (tenant_id, cluster_id, source, id, valid_from, target, rule, type, disc, path, attrs, valid_to, closed)
+	edgeVersion = `e.tenant_id, e.cluster_id, e.source, e.id, e.valid_from, e.target, e.rule, e.type, e.disc, e.path, e.attrs, e.born`
+	closeEdges  = `INSERT INTO edges_history (tenant_id, cluster_id, source, id, valid_from, target, rule, type, disc, path, attrs, born, valid_to, closed)
 		SELECT ` + edgeVersion + `, ` + here + `, ` + today
 	keepEdges   = closeEdges + fromEdgeKeys
 	removeEdges = `WITH gone AS (` + deleteEdges + ` RETURNING x.*) ` + closeEdges + ` FROM gone e`
@@ -78,7 +78,17 @@ const (
 		ON CONFLICT (tenant_id, cluster_id, tbl, bucket) DO UPDATE SET s0 = digests.s0 + excluded.s0, s1 = digests.s1 + excluded.s1,
 		s2 = digests.s2 + excluded.s2, s3 = digests.s3 + excluded.s3`
 
+	addCounts = `INSERT INTO counts (tenant_id, cluster_id, api_group, kind, namespace, unknown, ok, progressing, warning, error, missing, unobserved)
+		SELECT $1, $2, u.* FROM unnest($3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],
+		$12::bigint[]) u`
+	addEdgeCounts = `INSERT INTO edge_counts (tenant_id, cluster_id, type, number) SELECT $1, $2, u.* FROM unnest($3::text[], $4::bigint[]) u`
+
 	insertEntry = `INSERT INTO feed (tenant_id, pos, at, kind, cluster_id, gap_since, payload) SELECT $1, pos, at, $3, $2, $4, $5 FROM tenant_feed WHERE tenant_id = $1`
+)
+
+var (
+	meetCounts     = addCounts + relational.MeetCount
+	meetEdgeCounts = addEdgeCounts + relational.MeetEdgeCount
 )
 
 // writes collects the statements that write rows of one cluster at one position, to be sent in one go.
@@ -313,4 +323,31 @@ func (w *writes) sums(rows []relational.SumRow) {
 		}
 	}
 	w.rows(addSums, tables, numbers, words[0], words[1], words[2], words[3])
+}
+
+func (w *writes) counts(rows []relational.CountRow, edges []relational.EdgeCount) {
+	if len(rows) > 0 {
+		var texts [3][]string
+		var numbers [relational.States][]int64
+		for i := range rows {
+			for j, s := range []string{rows[i].Kind.Group, rows[i].Kind.Kind, rows[i].Namespace} {
+				texts[j] = append(texts[j], s)
+			}
+			for j, n := range rows[i].Numbers {
+				numbers[j] = append(numbers[j], n)
+			}
+		}
+		columns := []any{texts[0], texts[1], texts[2]}
+		for j := range numbers {
+			columns = append(columns, numbers[j])
+		}
+		w.rows(meetCounts, columns...)
+	}
+	if len(edges) > 0 {
+		types, numbers := make([]string, len(edges)), make([]int64, len(edges))
+		for i, e := range edges {
+			types[i], numbers[i] = string(e.Type), e.Number
+		}
+		w.rows(meetEdgeCounts, types, numbers)
+	}
 }

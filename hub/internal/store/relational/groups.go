@@ -91,6 +91,9 @@ func (s *snapshot) Groups(ctx context.Context, f store.Filter, by []store.Dimens
 	if err != nil || a.empty() {
 		return nil, err
 	}
+	if s.keeps() && countable(&f) && !slices.Contains(dims, store.ByApplication) {
+		return s.keptGroups(ctx, &a, f, dims, limit)
+	}
 	w, err := s.filtered(&a, &f)
 	if err != nil {
 		return nil, err
@@ -101,9 +104,13 @@ func (s *snapshot) Groups(ctx context.Context, f store.Filter, by []store.Dimens
 	} else {
 		sql += ` HAVING count(*) > 0`
 	}
+	return s.groups(ctx, dims, sql+` LIMIT `+w.param(limit), w.args)
+}
+
+func (s *snapshot) groups(ctx context.Context, dims grouping, sql string, args []any) ([]store.Group, error) {
 	return queryAll(ctx, s.conn, func(rows Rows, g *store.Group) error {
 		return rows.Scan(append(dims.dest(g), stateDest(g)...)...)
-	}, sql+` LIMIT `+w.param(limit), w.args...)
+	}, sql, args...)
 }
 
 // GroupEdges implements store.Grouped. The resources are found once, by the filter, and edges look up both ends among them.

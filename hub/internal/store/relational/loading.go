@@ -7,13 +7,14 @@ import (
 // Loading is what a first load remembers until it is complete: the sums, and the names of ends of edges whose nodes have not come yet.
 type Loading struct {
 	sums    [len(topo.Tables)]topo.Digest
+	tally   *tally
 	known   map[topo.ID]struct{}
 	pending map[topo.ID]topo.Ref
 }
 
 // NewLoading begins one.
 func NewLoading() *Loading {
-	return &Loading{known: map[topo.ID]struct{}{}, pending: map[topo.ID]topo.Ref{}}
+	return &Loading{tally: newTally(), known: map[topo.ID]struct{}{}, pending: map[topo.ID]topo.Ref{}}
 }
 
 // Added notes rows that were written.
@@ -21,12 +22,14 @@ func (l *Loading) Added(k *Keyed) {
 	for i := range k.Nodes {
 		r := &k.Nodes[i]
 		l.sums[topo.Nodes][r.ID.Bucket()].Add(r.Hash)
+		l.tally.node(r.Node, 1)
 		l.known[r.ID] = struct{}{}
 		delete(l.pending, r.ID)
 	}
 	for i := range k.Edges {
 		r := &k.Edges[i]
 		l.sums[topo.Edges][r.Key.Source.Bucket()].Add(r.Hash)
+		l.tally.edge(r.Edge.Type, 1)
 		l.expect(r.Key.Source, &r.Edge.Source)
 		l.expect(r.Target, &r.Edge.Target)
 	}
@@ -67,4 +70,9 @@ func (l *Loading) Finish(p *Plan) (sums []SumRow, refs []RefRow) {
 		}
 	}
 	return sums, append(refs, p.Refs...)
+}
+
+// FinishCounts gives the counts of all rows, the final plan's changes included.
+func (l *Loading) FinishCounts(p *Plan) ([]CountRow, []EdgeCount) {
+	return l.tally.with(p.Counts, p.EdgeCounts).rows()
 }

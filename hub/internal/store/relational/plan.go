@@ -31,9 +31,10 @@ type NodeNow struct {
 	Origin string
 	Node   topo.Node
 	From   int64
+	First  bool // it has been so since it came
 }
 
-// EdgeNow is an edge as it is stored; Edge is known for those that are to go.
+// EdgeNow is an edge as it is stored; of Edge, only the type is known but for those that are to go.
 type EdgeNow struct {
 	Hash   topo.ID
 	Origin string
@@ -87,20 +88,23 @@ type Plan struct {
 	GoneManifests []topo.ID
 	Events        []*topo.Event
 	Sums          []SumRow // what is added to each
+	Counts        []CountRow
+	EdgeCounts    []EdgeCount
 	Diff          topo.Diff
 	Changed       int
 
 	// ClosedNodes are the versions that end: of UpdateNodes, then of GoneNodes, in their order.
 	ClosedNodes []*NodeNow
 
-	sums sums
-	refs map[topo.ID]struct{} // known to be stored or in Refs
+	sums  sums
+	tally *tally
+	refs  map[topo.ID]struct{} // known to be stored or in Refs
 }
 
 // Plan decides what a delta changes.
 func (k *Keyed) Plan(now *Now) *Plan {
 	k.Hash()
-	p := &Plan{sums: sums{}, refs: map[topo.ID]struct{}{}}
+	p := &Plan{sums: sums{}, tally: newTally(), refs: map[topo.ID]struct{}{}}
 	for id := range now.Nodes {
 		p.refs[id] = struct{}{}
 	}
@@ -114,6 +118,7 @@ func (k *Keyed) Plan(now *Now) *Plan {
 		}
 	}
 	p.finishSums()
+	p.Counts, p.EdgeCounts = p.tally.rows()
 	return p
 }
 
@@ -173,6 +178,10 @@ func (p *Plan) nodes(k *Keyed, now *Now) {
 		default:
 			continue
 		}
+		if known {
+			p.tally.node(&old.Node, -1)
+		}
+		p.tally.node(r.Node, 1)
 		p.sums.add(topo.Nodes, r.ID, r.Hash)
 		p.Changed++
 	}
@@ -185,6 +194,7 @@ func (p *Plan) nodes(k *Keyed, now *Now) {
 		p.ClosedNodes = append(p.ClosedNodes, old)
 		p.labels(id, old.Node.Labels, nil)
 		p.tellNode(topo.Remove, old.Node)
+		p.tally.node(&old.Node, -1)
 		p.dropSum(topo.Nodes, id, old.Hash, old.Origin)
 		p.Changed++
 	}
@@ -242,6 +252,10 @@ func (p *Plan) edges(k *Keyed, now *Now) {
 		default:
 			continue
 		}
+		if known {
+			p.tally.edge(old.Edge.Type, -1)
+		}
+		p.tally.edge(r.Edge.Type, 1)
 		p.sums.add(topo.Edges, r.Key.Source, r.Hash)
 		p.Changed++
 	}
@@ -252,6 +266,7 @@ func (p *Plan) edges(k *Keyed, now *Now) {
 		}
 		p.GoneEdges = append(p.GoneEdges, key)
 		p.tellEdge(topo.Remove, old.Edge)
+		p.tally.edge(old.Edge.Type, -1)
 		p.dropSum(topo.Edges, key.Source, old.Hash, old.Origin)
 		p.Changed++
 	}

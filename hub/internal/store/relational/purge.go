@@ -19,6 +19,8 @@ var clusterTables = []struct{ name, key string }{
 	{"labels_history", "id, key, valid_to"},
 	{"edges_history", "source, id, valid_to"},
 	{"manifests_history", "id, valid_to"},
+	{"counts", "api_group, kind, namespace"},
+	{"edge_counts", "type"},
 	{"quarantine", "tbl, row_key"},
 	{"freshness", "since"},
 	{"kinds", "api_group, kind"},

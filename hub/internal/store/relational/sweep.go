@@ -81,6 +81,9 @@ func (b *Base) sweepCluster(ctx context.Context, c Conn, at store.Scope, page in
 		}
 		return 1, nil
 	}
+	if err := dropZeros(ctx, c, at); err != nil {
+		return 0, err
+	}
 	ids, err := queryAll(ctx, c, func(rows Rows, id *topo.ID) error { return rows.Scan(id) },
 		`SELECT id FROM refs WHERE tenant_id = $1 AND cluster_id = $2 AND id > $3 ORDER BY id LIMIT $4`, int64(at.Tenant), int64(at.Cluster), b.sweep.id, page)
 	if err != nil || len(ids) == 0 {

@@ -22,10 +22,13 @@ type audit struct {
 	broken []topo.ID      // resources that can't be read
 	// resources whose labels aren't all in the index
 	unlabelled []topo.ID
+	apps       []topo.ID // resources whose column for the application doesn't tell what their attributes do
+	tally      *tally
+	miscounted int // 1 when the kept counts aren't those of the rows
 }
 
 func (a *audit) corrected() int {
-	return len(a.wrong) + len(a.refs) + len(a.off) + len(a.broken) + len(a.unlabelled)
+	return len(a.wrong) + len(a.refs) + len(a.off) + len(a.broken) + len(a.unlabelled) + len(a.apps) + a.miscounted
 }
 
 func (a *audit) count(key topo.EdgeID, stored, right topo.ID, origin string) {
@@ -66,7 +69,7 @@ func (b *Base) audit(ctx context.Context, c Conn, at store.Scope, table topo.Tab
 	if err != nil {
 		return nil, err
 	}
-	a := new(audit)
+	a := &audit{tally: newTally()}
 	if !cl.Synced {
 		return a, nil // a first load keeps its sums to itself until it is complete
 	}
@@ -80,6 +83,11 @@ func (b *Base) audit(ctx context.Context, c Conn, at store.Scope, table topo.Tab
 	}
 	if err != nil {
 		return nil, err
+	}
+	if off, err := a.tally.differ(ctx, c, at, table); err != nil {
+		return nil, err
+	} else if off {
+		a.miscounted = 1
 	}
 	kept, err := readDigest(ctx, c, at, table)
 	if err != nil {
@@ -116,7 +124,7 @@ func walk[K topo.ID | topo.EdgeID](ctx context.Context, c Conn, at store.Scope, 
 	}
 }
 
-const auditNodesSQL = `SELECT r.id, r.hash, r.origin, coalesce(f.api_group, ''), coalesce(f.kind, ''), coalesce(f.namespace, ''), coalesce(f.name, ''), ` + NodeColumns + `
+const auditNodesSQL = `SELECT r.id, r.hash, r.origin, r.app, coalesce(f.api_group, ''), coalesce(f.kind, ''), coalesce(f.namespace, ''), coalesce(f.name, ''), ` + NodeColumns + `
 	FROM resources r LEFT JOIN refs f ON f.tenant_id = r.tenant_id AND f.cluster_id = r.cluster_id AND f.id = r.id
 	WHERE r.tenant_id = $1 AND r.cluster_id = $2 AND r.id > $3 ORDER BY r.id LIMIT $4`
 
@@ -126,14 +134,18 @@ func (b *Base) auditNodes(ctx context.Context, c Conn, at store.Scope, a *audit)
 	err := walk(ctx, c, at, auditNodesSQL, oneKey, func(rows Rows) (id topo.ID, err error) {
 		var cells NodeCells
 		var hash topo.ID
-		var origin string
+		var origin, app string
 		var ref topo.Ref
-		if err := rows.Scan(cells.Dest(&id, &hash, &origin, &ref.Group, &ref.Kind, &ref.Namespace, &ref.Name)...); err != nil {
+		if err := rows.Scan(cells.Dest(&id, &hash, &origin, &app, &ref.Group, &ref.Kind, &ref.Namespace, &ref.Name)...); err != nil {
 			return id, err
 		}
 		if cells.Decode() != nil {
 			a.broken = append(a.broken, id)
 			return id, nil
+		}
+		a.tally.node(&cells.Node, 1)
+		if app != AppOf(&cells.Node) {
+			a.apps = append(a.apps, id)
 		}
 		if ref != cells.Node.Ref {
 			a.refs = append(a.refs, RefRow{ID: id, Ref: cells.Node.Ref})
@@ -172,6 +184,7 @@ func auditEdges(ctx context.Context, c Conn, at store.Scope, a *audit) error {
 		if topo.EdgeKey(key.Source, target, rule, disc) != key {
 			right = key.ID
 		}
+		a.tally.edge(topo.EdgeType(kind), 1)
 		a.count(key, hash, right, origin)
 		return key, nil
 	})
@@ -234,7 +247,23 @@ func (b *Base) correct(ctx context.Context, c Conn, at store.Scope, table topo.T
 	if err := b.relabel(ctx, c, at, a.unlabelled); err != nil {
 		return err
 	}
-	return b.dropBroken(ctx, c, at, a.broken)
+	if err := b.reapply(ctx, c, at, a.apps); err != nil {
+		return err
+	}
+	if err := b.dropBroken(ctx, c, at, a.broken); err != nil || a.miscounted+len(a.broken) == 0 {
+		return err
+	}
+	return recount(ctx, c, at)
+}
+
+// reapply writes the applications of resources into their column anew.
+func (b *Base) reapply(ctx context.Context, c Conn, at store.Scope, ids []topo.ID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := c.Exec(ctx, `UPDATE resources SET app = coalesce(`+b.sql.Pair("attrs", "'app'")+`, '') WHERE tenant_id = $1 AND cluster_id = $2 AND `+b.sql.InIDs("id", 3),
+		int64(at.Tenant), int64(at.Cluster), ids)
+	return err
 }
 
 func correctRefs(ctx context.Context, c Conn, at store.Scope, refs []RefRow) error {

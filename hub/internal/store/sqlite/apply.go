@@ -111,6 +111,9 @@ func (s *Store) rows(ctx context.Context, w *writer, b *store.Batch, k *relation
 	if err := w.sums(ctx, b.Scope, plan.Sums); err != nil {
 		return 0, at, 0, err
 	}
+	if err := w.counts(ctx, b.Scope, plan.Counts, plan.EdgeCounts); err != nil {
+		return 0, at, 0, err
+	}
 	_, err = w.Exec(ctx, relational.InsertEntry, relational.EntryArgs(b.Scope, pos, at, store.EntryDiff, b.GapSince, payload)...)
 	return pos, at, plan.Changed, err
 }

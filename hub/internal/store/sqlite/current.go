@@ -85,12 +85,12 @@ func (w *writer) edgesNow(ctx context.Context, at store.Scope, k *relational.Key
 	return w.each(ctx, func(rows relational.Rows) error {
 		var key topo.EdgeID
 		e := new(relational.EdgeNow)
-		if err := rows.Scan(&key.Source, &key.ID, &e.Hash, &e.Origin); err != nil {
+		if err := rows.Scan(&key.Source, &key.ID, &e.Hash, &e.Origin, (*string)(&e.Edge.Type)); err != nil {
 			return err
 		}
 		now.Edges[key] = e
 		return nil
-	}, `SELECT e.source, e.id, e.hash, e.origin`+fromEdgeList, int64(at.Tenant), int64(at.Cluster), edgeList(k.EdgeIDs()))
+	}, `SELECT e.source, e.id, e.hash, e.origin, e.type`+fromEdgeList, int64(at.Tenant), int64(at.Cluster), edgeList(k.EdgeIDs()))
 }
 
 func (w *writer) goneEdgesNow(ctx context.Context, at store.Scope, k *relational.Keyed, now *relational.Now) error {

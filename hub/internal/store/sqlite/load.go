@@ -179,6 +179,10 @@ func (l *load) finish(ctx context.Context, w *writer, seq int64, plan *relationa
 	if err := w.sums(ctx, l.at, sums); err != nil {
 		return err
 	}
+	nodes, edges := l.kept.FinishCounts(plan)
+	if err := w.counts(ctx, l.at, nodes, edges); err != nil {
+		return err
+	}
 	if err := relational.PutQuarantined(ctx, w, a.Quarantined); err != nil {
 		return err
 	}

@@ -12,11 +12,11 @@ const (
 	insertRef = `INSERT INTO refs (tenant_id, cluster_id, id, api_group, kind, namespace, name) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 
 	insertNode = `INSERT INTO resources (tenant_id, cluster_id, id, api_group, kind, namespace, name, uid, version, presence, health, status, created,
-		labels, attrs, app, hash, origin, valid_from) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'agent', ?)`
+		labels, attrs, app, hash, origin, valid_from, born) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 'agent', ?18, ?18)`
 	updateNode = `UPDATE resources SET uid = ?4, version = ?5, presence = ?6, health = ?7, status = ?8, created = ?9, labels = ?10, attrs = ?11, app = ?12, hash = ?13,
 		origin = 'agent', valid_from = ?14 WHERE tenant_id = ?1 AND cluster_id = ?2 AND id = ?3`
-	closeNode = `INSERT INTO resources_history (tenant_id, cluster_id, id, valid_to, valid_from, uid, version, presence, health, status, created, attrs, labels)
-		SELECT tenant_id, cluster_id, id, ?5, valid_from, uid, version, presence, health, status, created, attrs, ?4 FROM resources
+	closeNode = `INSERT INTO resources_history (tenant_id, cluster_id, id, valid_to, valid_from, uid, version, presence, health, status, created, attrs, born, labels)
+		SELECT tenant_id, cluster_id, id, ?5, valid_from, uid, version, presence, health, status, created, attrs, born, ?4 FROM resources
 		WHERE tenant_id = ?1 AND cluster_id = ?2 AND id = ?3`
 	deleteNode = `DELETE FROM resources WHERE tenant_id = ? AND cluster_id = ? AND id = ?`
 
@@ -25,12 +25,12 @@ const (
 		SELECT tenant_id, cluster_id, id, key, ?6, valid_from, value FROM labels WHERE tenant_id = ?1 AND key = ?2 AND value = ?3 AND cluster_id = ?4 AND id = ?5`
 	deleteLabel = `DELETE FROM labels WHERE tenant_id = ? AND key = ? AND value = ? AND cluster_id = ? AND id = ?`
 
-	insertEdge = `INSERT INTO edges (tenant_id, cluster_id, source, id, target, rule, type, disc, path, attrs, hash, origin, valid_from)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'agent', ?)`
+	insertEdge = `INSERT INTO edges (tenant_id, cluster_id, source, id, target, rule, type, disc, path, attrs, hash, origin, valid_from, born)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'agent', ?12, ?12)`
 	updateEdge = `UPDATE edges SET target = ?5, rule = ?6, type = ?7, disc = ?8, path = ?9, attrs = ?10, hash = ?11, origin = 'agent', valid_from = ?12
 		WHERE tenant_id = ?1 AND cluster_id = ?2 AND source = ?3 AND id = ?4`
-	closeEdge = `INSERT INTO edges_history (tenant_id, cluster_id, source, id, valid_to, valid_from, target, rule, type, disc, path, attrs)
-		SELECT tenant_id, cluster_id, source, id, ?5, valid_from, target, rule, type, disc, path, attrs FROM edges
+	closeEdge = `INSERT INTO edges_history (tenant_id, cluster_id, source, id, valid_to, valid_from, target, rule, type, disc, path, attrs, born)
+		SELECT tenant_id, cluster_id, source, id, ?5, valid_from, target, rule, type, disc, path, attrs, born FROM edges
 		WHERE tenant_id = ?1 AND cluster_id = ?2 AND source = ?3 AND id = ?4`
 	deleteEdge = `DELETE FROM edges WHERE tenant_id = ? AND cluster_id = ? AND source = ? AND id = ?`
 
@@ -190,6 +190,22 @@ func (w *writer) sums(ctx context.Context, at store.Scope, rows []relational.Sum
 	for i := range rows {
 		s := rows[i].Words()
 		b.run(relational.AddSum, int64(at.Tenant), int64(at.Cluster), int64(rows[i].Table), int64(rows[i].Number), s[0], s[1], s[2], s[3])
+	}
+	return b.err
+}
+
+// counts adds to counts of kinds and edges.
+func (w *writer) counts(ctx context.Context, at store.Scope, rows []relational.CountRow, edges []relational.EdgeCount) error {
+	b := &batch{ctx: ctx, w: w}
+	for i := range rows {
+		args := []any{int64(at.Tenant), int64(at.Cluster), rows[i].Kind.Group, rows[i].Kind.Kind, rows[i].Namespace}
+		for _, n := range rows[i].Numbers {
+			args = append(args, n)
+		}
+		b.run(relational.AddCount, args...)
+	}
+	for _, e := range edges {
+		b.run(relational.AddEdgeCount, int64(at.Tenant), int64(at.Cluster), string(e.Type), e.Number)
 	}
 	return b.err
 }
