@@ -27,7 +27,7 @@ type Config struct {
 	Namespaces []string `conf:"namespaces" usage:"namespaces to watch; all if empty"`
 	Exclude    []string `conf:"exclude" usage:"kinds not to watch, as Kind.group, or Kind for the core group"`
 
-	Rules      string   `conf:"rules" usage:"YAML file with rows of your own for the table of relationships"`
+	Rules string `conf:"rules" usage:"YAML file with rows of your own for the table of relationships"`
 
 	Log LogConfig `conf:"log"`
 }
