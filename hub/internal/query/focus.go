@@ -2,6 +2,8 @@ package query
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
@@ -14,6 +16,7 @@ const (
 	DefaultDepth      = 1
 	MaxDepth          = 10
 	DefaultNeighbours = 1000
+	DefaultFan        = 50
 )
 
 // Neighbourhood asks for what is within a number of steps of one node.
@@ -24,6 +27,7 @@ type Neighbourhood struct {
 	Direction store.Direction
 	Types     []topo.EdgeType // none: all
 	Limit     int             // nodes; 0: DefaultNeighbours
+	Fan       int             // edges followed from one node, other than the focus; 0: DefaultFan
 	At        store.When
 }
 
@@ -38,13 +42,18 @@ func (n Neighbourhood) complete() (Neighbourhood, error) {
 	if n.Depth < 0 || n.Depth > MaxDepth {
 		return n, fault.New(fault.BadRequest, "the depth is out of range").WithField("depth", "must be from 1 to %d", MaxDepth)
 	}
-	if n.Direction == "" {
-		n.Direction = store.Both
+	if n.Fan == 0 {
+		n.Fan = DefaultFan
 	}
-	return n, nil
+	if n.Fan < 0 || n.Fan > MaxNodes {
+		return n, fault.New(fault.BadRequest, "the fan is out of range").WithField("fan", "must be from 1 to %d", MaxNodes)
+	}
+	n.Direction, err = direction(n.Direction)
+	return n, err
 }
 
-// Around answers a Neighbourhood: it costs what it returns, one query for edges and one for nodes a step. NotFound when the focus isn't there.
+// Around answers a Neighbourhood. It costs what it returns: mostly one query for edges and one for nodes a step, of which nodes with very many
+// edges, that lead to half of the cluster, take no more than their fan. NotFound when the focus isn't there.
 func (q *Querier) Around(ctx context.Context, p fleet.Principal, n Neighbourhood) (*Graph, error) {
 	n, err := n.complete()
 	if err != nil {
@@ -54,7 +63,7 @@ func (q *Querier) Around(ctx context.Context, p fleet.Principal, n Neighbourhood
 	err = q.read(ctx, scope{p, fleet.Get, []fleet.ClusterID{n.Cluster}, n.At}, func(ctx context.Context, r *reading) error {
 		w := &walk{
 			builder: newBuilder(r, GraphQuestion{Types: n.Types}, n.Limit), ask: n,
-			at: store.Scope{Tenant: p.Tenant, Cluster: n.Cluster},
+			at: r.scope(n.Cluster), hubs: map[topo.ID]bool{},
 		}
 		out, err = w.run(ctx)
 		return err
@@ -68,7 +77,8 @@ type walk struct {
 	ask      Neighbourhood
 	at       store.Scope
 	frontier []topo.ID
-	cut      bool
+	hubs     map[topo.ID]bool // nodes of which not all edges were followed
+	cut      bool             // nodes or edges were left out because the answer is full
 }
 
 func (w *walk) run(ctx context.Context) (*Graph, error) {
@@ -88,14 +98,28 @@ func (w *walk) run(ctx context.Context) (*Graph, error) {
 	if err := w.closeRing(ctx); err != nil {
 		return nil, err
 	}
+	w.tell()
+	return w.out, nil
+}
+
+// tell marks what not everything is known of, and says so.
+func (w *walk) tell() {
 	w.out.Meta = w.meta(nil)
-	if w.cut {
+	for id := range w.hubs {
+		w.out.Nodes[w.nodes[nodeKey{w.ask.Cluster, id}]].More = true
+	}
+	switch {
+	case w.cut:
 		w.out.Truncated = &Truncation{
 			Reason: "there are more nodes or edges within that depth than fit into one answer; the nodes marked \"more\" have some that are left out",
 			Hint:   "raise limit, lower depth, restrict by type or direction, or take one of the nodes as focus",
 		}
+	case len(w.hubs) > 0:
+		w.out.Truncated = &Truncation{
+			Reason: fmt.Sprintf("the nodes marked \"more\" have more than %d edges each, of which some were followed", w.ask.Fan),
+			Hint:   "take one of these nodes as focus, raise fan, or restrict by type or direction",
+		}
 	}
-	return w.out, nil
 }
 
 func (w *walk) place(row *store.Row, depth int) {
@@ -103,18 +127,13 @@ func (w *walk) place(row *store.Row, depth int) {
 	w.add(row, GraphNode{Depth: &depth})
 }
 
-// step adds what is one step further than the frontier. Where not all of it fits, the frontier's nodes are marked, and edges to nodes that
-// were left out are left out too.
+// step adds what is one step further than the frontier. Edges to nodes that don't fit are left out with them.
 func (w *walk) step(ctx context.Context, depth int) error {
-	edges, err := w.EdgesOf(ctx, w.at, w.frontier, w.ask.Direction, w.ask.Types, w.budget+1)
+	last := w.frontier
+	edges, err := w.expand(ctx, last)
 	if err != nil {
 		return err
 	}
-	if len(edges) > w.budget {
-		edges, w.cut = edges[:w.budget], true
-	}
-	w.budget -= len(edges)
-	last := w.frontier
 	w.frontier = nil
 	if err := w.reach(ctx, w.unseen(edges), depth); err != nil {
 		return err
@@ -122,10 +141,79 @@ func (w *walk) step(ctx context.Context, depth int) error {
 	w.join(edges)
 	if w.cut {
 		for _, id := range last {
-			w.out.Nodes[w.nodes[nodeKey{w.ask.Cluster, id}]].More = true
+			w.hubs[id] = true
 		}
 	}
 	return nil
+}
+
+// expand reads the edges of nodes, no more than its fan of each. Nodes that have more are told apart and passed over when the rest is read again, so
+// that they take no place from the others.
+func (w *walk) expand(ctx context.Context, ids []topo.ID) (out []store.EdgeRow, err error) {
+	for len(ids) > 0 && !w.cut {
+		most := min(w.budget, w.fan(ids...))
+		edges, err := w.EdgesOf(ctx, w.at, ids, w.ask.Direction, w.ask.Types, most+1)
+		if err != nil {
+			return nil, err
+		}
+		whole := len(edges) <= most
+		kept, rest := w.share(edges, ids, whole)
+		if len(rest) == len(ids) { // nobody has too many, and yet they don't fit
+			kept, rest, w.cut = edges[:most], nil, true
+		}
+		w.budget -= len(kept)
+		out, ids = append(out, kept...), rest
+	}
+	return out, nil
+}
+
+// fan is how many edges of the nodes are followed together.
+func (w *walk) fan(ids ...topo.ID) int {
+	n := len(ids) * w.ask.Fan
+	if slices.Contains(ids, w.ask.Focus) {
+		n += w.limit
+	}
+	return n
+}
+
+// share keeps the edges of nodes that have too many up to their fan. Unless the edges are the whole, it leaves the others' to be read again.
+func (w *walk) share(edges []store.EdgeRow, ids []topo.ID, whole bool) (kept []store.EdgeRow, rest []topo.ID) {
+	asked := make(map[topo.ID]int, len(ids)) // edges found
+	for _, id := range ids {
+		asked[id] = 0
+	}
+	ends := func(e *store.EdgeRow) [2]topo.ID { return [2]topo.ID{e.ID.Source, e.Edge.Target.ID()} }
+	for i := range edges {
+		for _, id := range ends(&edges[i]) {
+			if n, ok := asked[id]; ok {
+				asked[id] = n + 1
+			}
+		}
+	}
+	left := map[topo.ID]int{}
+	for _, id := range ids {
+		switch most := w.fan(id); {
+		case asked[id] > most:
+			w.hubs[id], left[id] = true, most
+		case whole:
+			left[id] = asked[id]
+		default:
+			rest = append(rest, id)
+		}
+	}
+	for i := range edges {
+		keep := false
+		for _, id := range ends(&edges[i]) {
+			if left[id] > 0 {
+				left[id]--
+				keep = true
+			}
+		}
+		if keep {
+			kept = append(kept, edges[i])
+		}
+	}
+	return kept, rest
 }
 
 // unseen gives the ends that aren't in the graph yet, as many as fit into it, in the order they were found.
@@ -173,14 +261,27 @@ func (w *walk) join(edges []store.EdgeRow) {
 	}
 }
 
-// closeRing adds the edges among the outermost nodes, which no step has followed. In one direction only there is nothing to close.
+// closeRing adds the edges among the outermost nodes and those whose edges were followed in part, which no step has read. In one direction only there
+// is nothing to close.
 func (w *walk) closeRing(ctx context.Context) error {
-	if w.ask.Direction != store.Both || len(w.frontier) < 2 || w.cut {
+	if w.ask.Direction != store.Both || w.cut {
 		return nil
 	}
-	edges, err := w.EdgesAmong(ctx, w.at, w.frontier, w.ask.Types, w.budget+1)
+	ring := slices.Clone(w.frontier)
+	for id := range w.hubs {
+		if !slices.Contains(w.frontier, id) {
+			ring = append(ring, id)
+		}
+	}
+	if len(ring) < 2 {
+		return nil
+	}
+	edges, err := w.EdgesAmong(ctx, w.at, ring, w.ask.Types, w.budget+1)
 	if len(edges) > w.budget {
 		edges, w.cut = edges[:w.budget], true
+		for _, id := range ring {
+			w.hubs[id] = true
+		}
 	}
 	w.join(edges)
 	return err
