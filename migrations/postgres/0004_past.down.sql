@@ -1,6 +1,10 @@
 DROP INDEX feed_by_instant;
 DROP INDEX refs_by_cluster;
 DROP INDEX labels_history_by_pair;
+ALTER TABLE edges_history DROP COLUMN born; -- its index goes with it
+DROP INDEX edges_history_by_end;
+ALTER TABLE edges DROP COLUMN born;
+ALTER TABLE resources DROP COLUMN born;
 DROP TABLE resources_history;
 CREATE TABLE resources_history (
     tenant_id bigint NOT NULL,

@@ -1,6 +1,16 @@
 DROP INDEX feed_by_instant;
 DROP INDEX refs_by_cluster;
 DROP INDEX labels_history_by_pair;
+DROP INDEX edges_history_by_birth;
+DROP INDEX edges_history_by_end;
+ALTER TABLE edges_history DROP COLUMN born;
+DROP INDEX edges_by_birth;
+ALTER TABLE edges DROP COLUMN born;
+DROP INDEX resources_by_birth;
+ALTER TABLE resources DROP COLUMN born;
+DROP INDEX resources_history_by_birth;
+DROP INDEX resources_history_by_end;
+ALTER TABLE resources_history DROP COLUMN born;
 DROP INDEX resources_history_labels;
 ALTER TABLE resources_history DROP COLUMN labels;
 UPDATE tenant_feed SET history_floor = pos;

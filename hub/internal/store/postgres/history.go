@@ -48,8 +48,17 @@ func versionColumns(p *relational.Plan) []any {
 		if !ok {
 			odd[i] = x.UID
 		}
-		uids[i], from[i], created[i], states[i] = uid, old.From, x.Created, int16(uint16(x.Presence)<<8|uint16(x.Health))
+		uids[i], from[i], created[i], states[i] = uid, old.From, x.Created, state(old)
 		versions[i], statuses[i], labels[i], attrs[i] = x.Version, x.Status, p.ClosedLabels(i), relational.EncodePairs(x.Attrs)
 	}
 	return []any{ids, uids, from, created, states, versions, odd, statuses, labels, attrs}
+}
+
+// state packs what is small: whether the resource began with this version, its presence and its health.
+func state(n *relational.NodeNow) int16 {
+	s := int16(min(n.Node.Presence, 63))<<8 | int16(n.Node.Health)
+	if n.First {
+		s |= 1 << 14
+	}
+	return s
 }

@@ -104,7 +104,8 @@ var dialect = relational.Dialect{
 		return column + ` = ANY($` + strconv.Itoa(n) + `::uuid[])`
 	},
 	PastUID:      `CASE WHEN h.uid <> '` + noUID + `' THEN h.uid::text ELSE h.odd_uid END`,
-	PastPresence: `((h.state >> 8) & 255)`,
+	PastPresence: `((h.state >> 8) & 63)`,
+	FirstVersion: `x.state >= 16384`,
 	PastHealth:   `(h.state & 255)`,
 	// It has days left out that can't have them.
 	ClosedSince: func(alias string, at time.Time) string {

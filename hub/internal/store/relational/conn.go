@@ -35,6 +35,8 @@ type Dialect struct {
 	EachLabel string
 	// PastUID, PastPresence and PastHealth are what a closed version h of a resource has for the columns of resources.
 	PastUID, PastPresence, PastHealth string
+	// FirstVersion is the condition that a version x began with its resource.
+	FirstVersion string
 	// ClosedSince gives " AND " and what is known of the versions, by that alias, that were closed after an instant; it may be nothing.
 	ClosedSince func(alias string, at time.Time) string
 	// Like gives the condition that an expression fits the LIKE pattern passed as parameter n, whose escape is a backslash; letter case doesn't count.

@@ -75,14 +75,14 @@ func (m moment) position(ctx context.Context, c Conn, tenant fleet.TenantID, pos
 	case pos > m.newest:
 		return m, badAt("the position has not been reached yet", "the newest position is %d", m.newest)
 	case pos < m.floor:
-		return m, m.gone(ctx, c, tenant)
+		return m, m.gone(ctx, c, tenant, "at")
 	case pos == m.newest:
 		m.pos = pos
 		return m, nil
 	}
 	found, err := queryOne(ctx, c, `SELECT at FROM feed WHERE tenant_id = $1 AND pos = $2`, []any{int64(tenant), int64(pos)}, &m.at)
 	if err == nil && !found {
-		err = m.gone(ctx, c, tenant)
+		err = m.gone(ctx, c, tenant, "at")
 	}
 	m.pos = pos
 	return m, err
@@ -97,7 +97,7 @@ func (m moment) instant(ctx context.Context, c Conn, tenant fleet.TenantID, at t
 	case err != nil:
 		return m, err
 	case m.pos < m.floor:
-		return m, m.gone(ctx, c, tenant)
+		return m, m.gone(ctx, c, tenant, "at")
 	case !found:
 		m.at = at
 	}
@@ -109,14 +109,14 @@ func badAt(why, format string, args ...any) error {
 }
 
 // gone names the earliest moment whose rows are all kept.
-func (m moment) gone(ctx context.Context, c Conn, tenant fleet.TenantID) error {
+func (m moment) gone(ctx context.Context, c Conn, tenant fleet.TenantID, field string) error {
 	var pos int64
 	var at time.Time
 	if _, err := queryOne(ctx, c, `SELECT pos, at FROM feed WHERE tenant_id = $1 AND pos >= $2 ORDER BY pos LIMIT 1`, []any{int64(tenant), int64(m.floor)}, &pos, &at); err != nil {
 		return err
 	}
 	return fault.New(fault.Gone, "what was then is not kept any more").
-		WithField("at", "the earliest available is position %d, %s", pos, at.UTC().Format(time.RFC3339Nano))
+		WithField(field, "the earliest available is position %d, %s", pos, at.UTC().Format(time.RFC3339Nano))
 }
 
 const currentNodes = `SELECT c.tenant_id, c.cluster_id, c.id, c.api_group, c.kind, c.namespace, c.name, c.uid, c.version, c.presence, c.health, c.status,
@@ -129,18 +129,20 @@ const pastLabels = `coalesce(nullif(CASE WHEN h.labels <> '' THEN h.labels ELSE 
 		AND x.labels <> '' ORDER BY x.valid_to LIMIT 1),
 	(SELECT y.labels FROM resources y WHERE y.tenant_id = h.tenant_id AND y.cluster_id = h.cluster_id AND y.id = h.id)) END, '{}'), '')`
 
-// closedNodes selects closed versions h in the form of current ones.
-func (d *Dialect) closedNodes() string {
-	return `SELECT h.tenant_id, h.cluster_id, h.id, f.api_group, f.kind, f.namespace, f.name, ` + d.PastUID + ` AS uid, h.version, ` + d.PastPresence + ` AS presence, ` +
-		d.PastHealth + ` AS health, h.status, h.created, ` + pastLabels + ` AS labels, h.attrs, coalesce(` + d.Pair("h.attrs", "'app'") + `, '') AS app, h.valid_from
-	FROM resources_history h JOIN refs f ON f.tenant_id = h.tenant_id AND f.cluster_id = h.cluster_id AND f.id = h.id`
+// closedCells are the columns of a closed version h, and of its identity f, that make a node, as NodeColumns are those of a current one.
+func (d *Dialect) closedCells() string {
+	return `f.api_group, f.kind, f.namespace, f.name, ` + d.PastUID + ` AS uid, h.version, ` + d.PastPresence + ` AS presence, ` + d.PastHealth + ` AS health,
+	h.status, h.created, ` + pastLabels + ` AS labels, h.attrs`
 }
+
+const closedNodes = ` FROM resources_history h JOIN refs f ON f.tenant_id = h.tenant_id AND f.cluster_id = h.cluster_id AND f.id = h.id`
 
 // pastSources are what stands for the rows at a position: current rows that were so already, and closed ones that were so still.
 func (d *Dialect) pastSources(pos topo.Position, at time.Time) sources {
 	p := strconv.FormatInt(int64(pos), 10)
 	spans := ` WHERE h.valid_from <= ` + p + ` AND h.valid_to > ` + p + d.ClosedSince("h", at)
-	now, then := currentNodes+p, d.closedNodes()+spans
+	now := currentNodes + p
+	then := `SELECT h.tenant_id, h.cluster_id, h.id, ` + d.closedCells() + `, coalesce(` + d.Pair("h.attrs", "'app'") + `, '') AS app, h.valid_from` + closedNodes + spans
 	const edge, label = `tenant_id, cluster_id, source, id, target, rule, type, disc, path, attrs, valid_from`, `tenant_id, cluster_id, id, key, value, valid_from`
 	return sources{
 		resources: `(` + now + ` UNION ALL ` + then + `)`,
@@ -148,8 +150,16 @@ func (d *Dialect) pastSources(pos topo.Position, at time.Time) sources {
 		closed:    `(` + then + `)`,
 		edges:     `(SELECT ` + edge + ` FROM edges WHERE valid_from <= ` + p + ` UNION ALL SELECT ` + edge + ` FROM edges_history h` + spans + `)`,
 		labels:    `(SELECT ` + label + ` FROM labels WHERE valid_from <= ` + p + ` UNION ALL SELECT ` + label + ` FROM labels_history h` + spans + `)`,
-		manifests: `(SELECT tenant_id, cluster_id, id, hash, body FROM manifests WHERE valid_from <= ` + p + ` UNION ALL SELECT tenant_id, cluster_id, id, hash, body FROM manifests_history h` + spans + `)`,
+		manifests: pastManifests(pos),
 	}
+}
+
+// pastManifests stand for the manifests at a position. Each is looked for by its key, so the day need not be known.
+func pastManifests(pos topo.Position) string {
+	const columns = `tenant_id, cluster_id, id, hash, body`
+	p := strconv.FormatInt(int64(pos), 10)
+	return `(SELECT ` + columns + ` FROM manifests WHERE valid_from <= ` + p + ` UNION ALL SELECT ` + columns + ` FROM manifests_history
+		WHERE valid_from <= ` + p + ` AND valid_to > ` + p + `)`
 }
 
 // clustersThen gives the clusters there were, with names and labels as they are now, and with freshness as it was.

@@ -318,17 +318,20 @@ func (s *snapshot) EdgesAmong(ctx context.Context, at store.Scope, ids []topo.ID
 // Manifest implements store.Snapshot.
 func (s *snapshot) Manifest(ctx context.Context, at store.Scope, id topo.ID) (m topo.Manifest, err error) {
 	_, ok, err := s.shows(ctx, at)
-	if err != nil {
-		return m, err
+	if err != nil || !ok {
+		return m, orNoManifest(err, at)
 	}
-	if ok {
-		ok, err = queryOne(ctx, s.conn, `SELECT f.api_group, f.kind, f.namespace, f.name, m.hash, m.body FROM `+s.tables.manifests+` m
-			JOIN refs f ON f.tenant_id = m.tenant_id AND f.cluster_id = m.cluster_id AND f.id = m.id
-			WHERE m.tenant_id = $1 AND m.cluster_id = $2 AND m.id = $3`, []any{int64(at.Tenant), int64(at.Cluster), id},
-			&m.Ref.Group, &m.Ref.Kind, &m.Ref.Namespace, &m.Ref.Name, &m.Hash, &m.Body)
-	}
-	if err == nil && !ok {
-		err = fault.New(fault.NotFound, "cluster %s has no manifest of that object here", at.Cluster)
+	return s.manifest(ctx, at, id, s.tables.manifests)
+}
+
+// manifest reads one from the table, or from what stands for it.
+func (s *snapshot) manifest(ctx context.Context, at store.Scope, id topo.ID, table string) (m topo.Manifest, err error) {
+	found, err := queryOne(ctx, s.conn, `SELECT f.api_group, f.kind, f.namespace, f.name, m.hash, m.body FROM `+table+` m
+		JOIN refs f ON f.tenant_id = m.tenant_id AND f.cluster_id = m.cluster_id AND f.id = m.id
+		WHERE m.tenant_id = $1 AND m.cluster_id = $2 AND m.id = $3`, []any{int64(at.Tenant), int64(at.Cluster), id},
+		&m.Ref.Group, &m.Ref.Kind, &m.Ref.Namespace, &m.Ref.Name, &m.Hash, &m.Body)
+	if !found {
+		err = orNoManifest(err, at)
 	}
 	return m, err
 }

@@ -48,6 +48,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Body) {
 		"Resolve":          resolve,
 		"PastRows":         pastRows,
 		"PastFreshness":    pastFreshness,
+		"Replay":           replay,
 		"Load":             load,
 		"LoadAbandoned":    loadAbandoned,
 		"LoadFinal":        loadFinal,
