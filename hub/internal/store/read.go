@@ -252,6 +252,12 @@ type EdgePlace struct {
 	ID      topo.EdgeID
 }
 
+// Instant is when a position came to be.
+type Instant struct {
+	At       time.Time
+	GapSince time.Time // set where what changed then was found late: when the gap began in which it happened
+}
+
 // Past compares and tells what was. The snapshot's own position is the later end.
 type Past interface {
 	// History gives versions of a node, newest first, that began before a position (0: all), at most limit.
@@ -260,6 +266,8 @@ type Past interface {
 	ManifestAt(ctx context.Context, at Scope, id topo.ID, since topo.Position) (topo.Manifest, error)
 	// RowChanges gives resources that the filter means, before or after, and that differ between from and the snapshot, in the order of Key.
 	RowChanges(ctx context.Context, f Filter, from topo.Position, after *Key, limit int) ([]RowChange, error)
+	// Instants tells when positions came to be, of those that are still known.
+	Instants(ctx context.Context, positions []topo.Position) (map[topo.Position]Instant, error)
 	// EdgeChanges gives edges that differ, of the filter's clusters, with an end in its namespaces (none: all); its other parts don't count.
 	EdgeChanges(ctx context.Context, f Filter, from topo.Position, after *EdgePlace, limit int) ([]EdgeChange, error)
 }
