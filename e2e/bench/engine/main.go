@@ -61,7 +61,10 @@ func run() error {
 		return err
 	}
 	b.podUpdates()
-	return b.selectorChanges()
+	if err := b.selectorChanges(); err != nil {
+		return err
+	}
+	return b.fullRowSet()
 }
 
 // heap is what is reachable, in bytes.
@@ -77,11 +80,7 @@ func heap() uint64 {
 // each reduces every object of the cluster.
 func (b *bench) each(visit func(*topo.Resource)) (failed error) {
 	topotest.Cluster(objects, func(apiVersion, kind string, raw []byte) {
-		k := reduce.Kind{GroupKind: topo.GroupKind{Kind: kind}, Version: apiVersion}
-		if group, version, ok := strings.Cut(apiVersion, "/"); ok {
-			k.Group, k.Version = group, version
-		}
-		o, err := b.reducer.Reduce(k, raw, false)
+		o, err := b.reducer.Reduce(kindOf(apiVersion, kind), raw, false)
 		if err != nil {
 			failed = err
 			return
