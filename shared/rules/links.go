@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
@@ -92,8 +93,18 @@ func (t *Table) Links(r *topo.Resource, emit func(*topo.Link)) {
 	for i := range r.Owners {
 		t.owner(r, i, emit)
 	}
+	room := rooms.Get().(*topo.Link)
+	defer func() {
+		*room = topo.Link{}
+		rooms.Put(room)
+	}()
+	var fact *topo.Fact
+	send := func(l *topo.Link) {
+		l.Rule, l.At = fact.Rule, fact.At
+		emit(l)
+	}
 	for i := range r.Facts {
-		fact := &r.Facts[i]
+		fact = &r.Facts[i]
 		if int(fact.Rule) >= len(t.variants) {
 			continue
 		}
@@ -101,18 +112,17 @@ func (t *Table) Links(r *topo.Resource, emit func(*topo.Link)) {
 		if v.link == nil {
 			continue
 		}
-		f := facts{at: fact.At, own: fact.Values}
+		f := facts{at: fact.At, own: fact.Values, link: room}
 		if v.context >= 0 {
 			f.root = contextOf(r, uint16(v.context))
 		}
 		if v.holds(f) {
-			v.link(v, r, f, func(l *topo.Link) {
-				l.Rule, l.At = fact.Rule, fact.At
-				emit(l)
-			})
+			v.link(v, r, f, send)
 		}
 	}
 }
+
+var rooms = sync.Pool{New: func() any { return &topo.Link{} }}
 
 // owner gives the link of an owner reference, by the one row that reads them.
 func (t *Table) owner(r *topo.Resource, i int, emit func(*topo.Link)) {
@@ -170,7 +180,8 @@ func linkRef(v *variant, r *topo.Resource, f facts, emit func(*topo.Link)) {
 	if name == "" || to.Kind == "" {
 		return
 	}
-	l := topo.Link{To: topo.Ref{Group: to.Group, Kind: to.Kind, Namespace: f.get(v.slots.namespace), Name: name}}
+	l := f.link
+	*l = topo.Link{To: topo.Ref{Group: to.Group, Kind: to.Kind, Namespace: f.get(v.slots.namespace), Name: name}}
 	if v.virtual(to) {
 		l.To.Namespace = ""
 	}
@@ -178,7 +189,7 @@ func linkRef(v *variant, r *topo.Resource, f facts, emit func(*topo.Link)) {
 	if v.row.Ref.Granted && l.To.Namespace != "" && l.To.Namespace != r.Ref.Namespace {
 		l.Attrs = withPair(l.Attrs, crossNamespace, "true")
 	}
-	emit(&l)
+	emit(l)
 }
 
 // crossNamespace is the attribute of an edge that somebody must have granted.

@@ -65,6 +65,7 @@ type facts struct {
 	at   topo.At
 	own  []string
 	root []string
+	link *topo.Link // room for a link, so that not each of a large object's is made anew
 }
 
 func (f facts) get(s slot) string {
