@@ -74,8 +74,11 @@ const (
 func (r *Row) Of(f Facts, labels []topo.Pair) Verdict {
 	v := r.Judge(f)
 	f.overrule(&v)
-	v.Status = clipped(v.Status)
+	v.Status = clipped(v.Status, maxStatus)
 	v.Attrs = belonging(v.Attrs, f, labels)
+	for i := range v.Attrs {
+		v.Attrs[i].Value = clipped(v.Attrs[i].Value, maxAttr)
+	}
 	return v
 }
 
@@ -104,18 +107,21 @@ func (f Facts) overrule(v *Verdict) {
 	}
 }
 
-// maxStatus is the longest status word, in bytes: some controllers write sentences where reasons belong.
-const maxStatus = 128
+// The longest that may be shown, in bytes: some controllers write sentences where words belong, and lists have no end.
+const (
+	maxStatus = 128
+	maxAttr   = 4096
+)
 
-func clipped(word string) string {
-	if len(word) <= maxStatus {
-		return word
+func clipped(text string, most int) string {
+	if len(text) <= most {
+		return text
 	}
-	n := maxStatus - len("…")
-	for n > 0 && !utf8.RuneStart(word[n]) {
+	n := most - len("…")
+	for n > 0 && !utf8.RuneStart(text[n]) {
 		n--
 	}
-	return word[:n] + "…"
+	return text[:n] + "…"
 }
 
 // For gives the row of a kind.

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+	oracle "sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
 	"github.com/kubilitics/kubilitics/shared/health"
 	"github.com/kubilitics/kubilitics/shared/reduce"
@@ -18,13 +18,13 @@ import (
 
 // kstatus is the oracle: what it makes of an object, in our words.
 func kstatus(u *unstructured.Unstructured) topo.Health {
-	r, err := status.Compute(u)
+	r, err := oracle.Compute(u)
 	if err != nil {
 		return topo.Unknown // it can't tell either
 	}
-	return map[status.Status]topo.Health{
-		status.CurrentStatus: topo.OK, status.InProgressStatus: topo.Progressing, status.TerminatingStatus: topo.Progressing,
-		status.FailedStatus: topo.Error, status.UnknownStatus: topo.Unknown, status.NotFoundStatus: topo.Unknown,
+	return map[oracle.Status]topo.Health{
+		oracle.CurrentStatus: topo.OK, oracle.InProgressStatus: topo.Progressing, oracle.TerminatingStatus: topo.Progressing,
+		oracle.FailedStatus: topo.Error, oracle.UnknownStatus: topo.Unknown, oracle.NotFoundStatus: topo.Unknown,
 	}[r.Status]
 }
 
@@ -166,7 +166,7 @@ var differences = []struct {
 	}},
 	{"phase-word", "a phase that says failed is believed always, one that says pending or unknown where no condition decides", func(o object) bool {
 		word := o.text("status.phase") + o.text("status.state")
-		return strings.Contains(word, "Failed") && o.ours == topo.Error || strings.Contains(word, "Pending") && o.ours == topo.Progressing ||
+		return strings.Contains(word, "Failed") && o.ours == topo.Error || (strings.Contains(word, "Pending") || word == "Provisioning") && o.ours == topo.Progressing ||
 			strings.Contains(word, "Degraded") && o.ours == topo.Warning || strings.Contains(word, "Unknown") && o.ours == topo.Unknown
 	}},
 	{"ecosystem", "kinds whose controllers say more, each judged by what its project documents", func(o object) bool {

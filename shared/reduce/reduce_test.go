@@ -43,45 +43,6 @@ func reduced(t testing.TB, apiVersion, kind, body string) reduce.Object {
 	return o
 }
 
-// TestVerdicts takes objects as the API server words them, to the health and the word that people see.
-func TestVerdicts(t *testing.T) {
-	waiting := func(reason string) string {
-		return "{name: c, ready: false, restartCount: 3, state: {waiting: {reason: " + reason + "}}}"
-	}
-	const running = "{name: c, ready: true, restartCount: 0, state: {running: {startedAt: x}}}"
-	const one = "spec: {containers: [{name: c, image: i}]}\n"
-	const rolled = "status: {observedGeneration: 2, replicas: 3, updatedReplicas: 3, readyReplicas: 3, availableReplicas: 3, conditions: [{type: Available, status: 'True'}]}"
-	for _, c := range []struct{ name, apiVersion, kind, body, want string }{
-		{"running", "v1", "Pod", one + "status: {phase: Running, containerStatuses: [" + running + "]}", "ok Running"},
-		{"crash loop", "v1", "Pod", one + "status: {phase: Running, containerStatuses: [" + waiting("CrashLoopBackOff") + "]}", "error CrashLoopBackOff"},
-		{"starting", "v1", "Pod", one + "status: {phase: Pending, containerStatuses: [" + waiting("ContainerCreating") + "]}", "progressing ContainerCreating"},
-		{"init", "v1", "Pod", "spec: {initContainers: [{name: a}, {name: b}], containers: [{name: c}]}\nstatus: {phase: Pending, initContainerStatuses: [{name: a, state: {terminated: {exitCode: 0}}}, {name: b, state: {running: {startedAt: x}}}]}", "progressing Init:1/2"},
-		{"init fails", "v1", "Pod", "spec: {initContainers: [{name: a}], containers: [{name: c}]}\nstatus: {phase: Pending, initContainerStatuses: [{name: a, state: {terminated: {exitCode: 3}}}]}", "error Init:ExitCode:3"},
-		{"sidecar", "v1", "Pod", "spec: {initContainers: [{name: s, restartPolicy: Always}], containers: [{name: c}]}\nstatus: {phase: Running, initContainerStatuses: [{name: s, started: true, ready: true, state: {running: {startedAt: x}}}], containerStatuses: [" + running + "]}", "ok Running"},
-		{"completed", "v1", "Pod", one + "status: {phase: Succeeded, containerStatuses: [{name: c, state: {terminated: {reason: Completed, exitCode: 0}}}]}", "ok Completed"},
-		{"failed", "v1", "Pod", one + "status: {phase: Failed, reason: Evicted}", "error Evicted"},
-		{"going", "v1", "Pod", "metadata: {deletionTimestamp: x}\n" + one + "status: {phase: Running, containerStatuses: [" + running + "]}", "progressing Terminating"},
-		{"unschedulable", "v1", "Pod", one + "status: {phase: Pending, conditions: [{type: PodScheduled, status: 'False', reason: Unschedulable}]}", "warning Pending"},
-		{"node", "v1", "Node", "status: {conditions: [{type: Ready, status: 'True'}]}", "ok Ready"},
-		{"node silent", "v1", "Node", "status: {conditions: [{type: Ready, status: Unknown}]}", "unknown NotReady"},
-		{"rolled out", "apps/v1", "Deployment", "metadata: {generation: 2}\nspec: {replicas: 3}\n" + rolled, "ok 3/3"},
-		{"unseen", "apps/v1", "Deployment", "metadata: {generation: 3}\nspec: {replicas: 3}\n" + rolled, "progressing 3/3"},
-		{"scaled to zero", "apps/v1", "Deployment", "spec: {replicas: 0}\nstatus: {observedGeneration: 1, conditions: [{type: Available, status: 'True'}]}", "ok 0/0"},
-		{"claim", "v1", "PersistentVolumeClaim", "status: {phase: Lost}", "error Lost"},
-		{"namespace", "v1", "Namespace", "status: {phase: Active}", "ok Active"},
-		{"job failed", "batch/v1", "Job", "status: {conditions: [{type: Failed, status: 'True'}]}", "error Failed"},
-		{"crd ready", "example.com/v1", "Widget", "status: {conditions: [{type: Ready, status: 'True'}]}", "ok Ready"},
-		{"crd silent", "example.com/v1", "Widget", "status: {a: b}", "ok "},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			r := reduced(t, c.apiVersion, c.kind, c.body).Resource
-			if got := r.Health.String() + " " + r.Status; got != c.want {
-				t.Errorf("got %q, want %q", got, c.want)
-			}
-		})
-	}
-}
-
 // TestHeartbeatsChangeNothing: neither the graph nor the text that is shared.
 func TestHeartbeatsChangeNothing(t *testing.T) {
 	for _, c := range []struct{ apiVersion, kind, body string }{
