@@ -31,7 +31,7 @@ var crossplaneRows = []Row{
 	{
 		Name: "managed-providerconfig", Type: topo.References, From: []string{"*.*"},
 		At: []string{"spec.providerConfigRef"}, Func: "providerConfig", Fields: []string{"name", "kind"},
-		Doc: "The provider reaches the outside with this configuration.",
+		Doc: "The provider reaches the outside with this configuration; known for groups of crossplane.io and upbound.io.",
 	},
 	{
 		Name: "crossplane-secret", Type: topo.References, From: []string{"*.*"},
@@ -100,6 +100,6 @@ var clusterAPIRows = []Row{
 		// The Node is in the cluster that the machine belongs to: in this one only where it manages itself.
 		Name: "machine-node", Type: topo.Binds, From: of(clusterAPI, "Machine", "MachinePool"),
 		At: []string{"status.nodeRef.name", "status.nodeRefs[*].name"}, Ref: &Ref{To: "Node", Cluster: true}, Keep: soft,
-		Doc: "The machine is the Node.",
+		Doc: "The machine is the Node, which mostly is another cluster's.",
 	},
 }

@@ -53,7 +53,7 @@ var istioRows = []Row{
 		Name: "istiopolicy-pod", Type: topo.Selects, From: istioPolicies,
 		Select: &Select{To: "Pod", Path: "spec.selector.matchLabels", Form: Labels, Empty: All, Absent: All},
 		Where:  []Where{{Path: "spec.targetRefs", Is: []string{""}}, {Path: "spec.targetRef", Is: []string{""}}},
-		Doc:    "The policy holds for the Pod.",
+		Doc:    "The policy holds for the Pod. Of one in the mesh's root namespace, which holds everywhere, only the Pods there are drawn.",
 	},
 	{
 		Name: "istiopolicy-target", Type: topo.References, From: istioPolicies,
@@ -76,7 +76,7 @@ var istioRows = []Row{
 		// Istio looks for it where the Gateway's Pods are, which need not be the Gateway's own namespace.
 		Name: "istiogateway-secret", Type: topo.References, From: of(istioNetworking, "Gateway"),
 		At: []string{"spec.servers[*].tls.credentialName"}, Ref: &Ref{To: "Secret"}, Keep: soft,
-		Doc: "The certificate of the Gateway's hosts is in the Secret.",
+		Doc: "The certificate of the Gateway's hosts is in the Secret, which may be where the Gateway's Pods are instead.",
 	},
 	{
 		Name: "istiogateway-host", Type: topo.Routes, From: of(istioNetworking, "Gateway"),

@@ -65,13 +65,13 @@ var sharedRows = []Row{
 	{
 		Name: "serviceexport-clustersetservice", Type: topo.Routes,
 		From: append(of(multicluster, "ServiceExport"), "ServiceExport.net.gke.io"),
-		At: []string{"metadata.name"}, Func: "clusterSetService", Fields: []string{""}, Reverse: true,
+		At:   []string{"metadata.name"}, Func: "clusterSetService", Fields: []string{""}, Reverse: true,
 		Doc: "This cluster is one of those that offer the Service.",
 	},
 	{
 		Name: "serviceimport-clustersetservice", Type: topo.Routes,
 		From: append(of(multicluster, "ServiceImport"), "ServiceImport.net.gke.io"),
-		At: []string{"metadata.name"}, Func: "clusterSetService", Fields: []string{""},
+		At:   []string{"metadata.name"}, Func: "clusterSetService", Fields: []string{""},
 		Doc: "Requests go to the clusters that offer the Service.",
 	},
 }

@@ -126,9 +126,10 @@ func imageName(id string) string {
 	if !ok || repository == "" || !strings.Contains(digest, ":") {
 		return ""
 	}
-	slash := strings.LastIndexByte(repository, '/')
-	if tag := strings.LastIndexByte(repository, ':'); tag > slash {
-		repository = repository[:tag]
+	colon := strings.LastIndexByte(repository, ':')
+	tagged := colon > strings.LastIndexByte(repository, '/')
+	if tagged {
+		repository = repository[:colon]
 	}
 	host, rest, ok := strings.Cut(repository, "/")
 	switch {
@@ -138,6 +139,8 @@ func imageName(id string) string {
 		repository = "docker.io/" + rest
 	case host != "localhost" && !strings.ContainsAny(host, ".:"):
 		repository = "docker.io/" + repository
+	case !tagged:
+		return id // as most are: Pods come often, so nothing is made anew
 	}
 	return repository + "@" + digest
 }
@@ -173,7 +176,7 @@ func gitName(url string) string {
 		path = path[:end]
 	}
 	path = strings.TrimSuffix(strings.Trim(path, "/"), ".git")
-	if host == "" || path == "" {
+	if host == "" || path == "" || strings.ContainsAny(host, "?#") || strings.Contains(path, "@") { // a password with a slash in it
 		return ""
 	}
 	return host + "/" + path
