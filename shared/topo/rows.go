@@ -187,9 +187,13 @@ func (e *Engine) rowHash(n uint32) ID {
 
 func (e *Engine) rowWith(n uint32, uid string, labels, attrs []Pair) Node {
 	r := e.nodes.at(n)
+	c, health := e.classes.at(r.class), r.health
+	if !r.object && e.kinds[c.kind].virtual {
+		health = OK // what needs no object is well by being named; unknown, it would cloud every roll-up
+	}
 	return Node{
-		Ref: e.refOf(n), UID: uid, Version: e.syms.text(r.version), Presence: e.presence(r, e.classes.at(r.class)),
-		Created: r.created, Labels: labels, Health: r.health, Status: e.syms.text(r.status), Attrs: attrs,
+		Ref: e.refOf(n), UID: uid, Version: e.syms.text(r.version), Presence: e.presence(r, c),
+		Created: r.created, Labels: labels, Health: health, Status: e.syms.text(r.status), Attrs: attrs,
 	}
 }
 

@@ -120,7 +120,7 @@ func (o *Oracle) ghost(ref topo.Ref, attrs []topo.Pair) topo.Node {
 	n := topo.Node{Ref: ref, Presence: topo.Unobserved}
 	switch {
 	case o.Rules.Virtual(ref.GroupKind()):
-		n.Presence, n.Attrs = topo.Present, attrs
+		n.Presence, n.Health, n.Attrs = topo.Present, topo.OK, attrs
 	case o.Kinds[ref.GroupKind()].Observed:
 		n.Presence = topo.Missing
 	}

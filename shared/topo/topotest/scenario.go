@@ -98,7 +98,7 @@ func NodeLine(n *topo.Node) string {
 	if n.Presence != topo.Present {
 		words = append(words, n.Presence.String())
 	}
-	if n.Health != topo.Unknown {
+	if object := n.Version+n.UID != ""; n.Health != topo.Unknown && (object || n.Health != topo.OK) {
 		words = append(words, n.Health.String())
 	}
 	if n.Status != "" {
