@@ -45,7 +45,7 @@ func TestScenarios(t *testing.T) {
 }
 
 // goldens lists the scenarios of rows, by name, wherever they stand below testdata.
-func goldens(t *testing.T) map[string]string {
+func goldens(t testing.TB) map[string]string {
 	files := map[string]string{}
 	err := filepath.WalkDir("testdata", func(path string, d fs.DirEntry, err error) error {
 		switch {

@@ -172,3 +172,49 @@ func TestManyVolumes(t *testing.T) {
 		t.Errorf("%v", topotest.DiffLines(d))
 	}
 }
+
+// FuzzObject reads anything as an object of any kind that the scenarios have: the table makes of it a graph that holds together, and that goes when
+// the object goes.
+func FuzzObject(f *testing.F) {
+	table := defaultTable(f)
+	for _, file := range goldens(f) {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		_, body, _ := strings.Cut(string(raw), "apply\n")
+		body, _, _ = strings.Cut(body, "\n----")
+		if raw, err = yaml.YAMLToJSON([]byte(body)); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	reducer := reduce.New(table)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		kind, err := kindOf(raw)
+		if err != nil {
+			return
+		}
+		o, err := reducer.Reduce(kind, raw, false)
+		if err != nil {
+			return
+		}
+		engine, graph := topo.NewEngine(table), topotest.NewGraph()
+		for _, c := range []topo.Change{{Ref: o.Resource.Ref, Resource: &o.Resource}, {Ref: o.Resource.Ref}} {
+			if err := graph.Apply(engine.Apply(c)); err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range graph.Edges {
+				if strings.ContainsRune(e.String(), 0) || len(e.Target.Name) > longest(raw) {
+					t.Errorf("%q gave %s", raw, e.String())
+				}
+			}
+		}
+		if left := graph.Lines(); len(left) > 0 {
+			t.Errorf("%q leaves %v", raw, left)
+		}
+	})
+}
+
+// longest is how long a name may be that comes of an object: it is there, or what is cut off and made short.
+func longest(raw []byte) int { return max(3*len(raw), 256) }
