@@ -23,6 +23,7 @@ const (
 type Detail struct {
 	Meta
 	Resource  Resource `json:"resource"`
+	Rollup    Rollup   `json:"rollup" doc:"how it fares together with what it owns"`
 	Edges     []Edge   `json:"edges"`
 	EdgesMore bool     `json:"edgesMore,omitempty" doc:"there are more edges than these; the topology with this focus has them"`
 	// Manifest is the object's text, where it was asked for and is shared.
@@ -71,6 +72,11 @@ func (r *reading) detail(ctx context.Context, at store.Scope, ref topo.Ref, mani
 			d.Edges = append(d.Edges, edge(&edges[i]))
 		}
 	}
+	ups, err := r.rollups(ctx, []store.Row{*row}, DefaultBad)
+	if err != nil {
+		return nil, err
+	}
+	d.Rollup = ups[0]
 	if manifest {
 		d.Manifest, d.ManifestAbsent, err = r.manifest(ctx, at, row.ID)
 	}

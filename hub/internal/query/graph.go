@@ -23,6 +23,7 @@ type Graph struct {
 	Meta
 	Nodes     []GraphNode `json:"nodes"`
 	Edges     []Edge      `json:"edges"`
+	Aggregate *Grouping   `json:"aggregate,omitempty" doc:"in place of nodes and edges, where the graph is too big for these and may be answered in groups"`
 	Truncated *Truncation `json:"truncated,omitempty" doc:"present where something is left out: what, and how to get it"`
 }
 
@@ -49,6 +50,8 @@ type GraphQuestion struct {
 	Where
 	Types []topo.EdgeType // none: all
 	Page
+	// Auto leaves it to the hub to answer a graph of more than AutoNodes nodes in groups. A continue token asks for nodes.
+	Auto bool
 }
 
 func (w Where) whole() bool {
@@ -74,7 +77,13 @@ func (q *Querier) Graph(ctx context.Context, p fleet.Principal, g GraphQuestion)
 	}
 	var out *Graph
 	err = q.read(ctx, scope{p, fleet.List, g.Clusters, at}, func(ctx context.Context, r *reading) error {
-		out, err = newBuilder(r, g, limit).build(ctx, place)
+		b := newBuilder(r, g, limit)
+		if g.Auto && g.Continue == "" {
+			if out, err = b.auto(ctx); out != nil || err != nil {
+				return err
+			}
+		}
+		out, err = b.build(ctx, place)
 		return err
 	})
 	return out, late(g.Continue, err)

@@ -63,7 +63,7 @@ func Mall() topo.Delta {
 			Node("Widget.example.com mall/a"), Node("Widget.example.com mall/b"),
 			Node("HTTPRoute.gateway.networking.k8s.io mall/route"), Node("Service vault/api"),
 			With(Node("PodSet.kubilitics.io mall/app=web"), "podSelector=app=web"), With(Node("PodSet.kubilitics.io all pods in team=sec"), "podSelector=", "namespaceSelector=team=sec"),
-			Node("IPBlock.kubilitics.io 10.1.0.0/24"), With(Node("Pod vault/api-0"), "ready=1/1", "ip=10.2.0.1"),
+			block(), With(Node("Pod vault/api-0"), "ready=1/1", "ip=10.2.0.1"),
 		},
 		Edges: []topo.Edge{
 			Ruled("Deployment.apps mall/web", topo.Owns, "owner-dependent", "ReplicaSet.apps mall/web-1"), Ruled("Deployment.apps mall/web", topo.Owns, "owner-dependent", "ReplicaSet.apps mall/web-0"),
@@ -93,6 +93,13 @@ func Mall() topo.Delta {
 		},
 		Manifests: []topo.Manifest{Manifest("ConfigMap mall/web", `{"apiVersion":"v1","data":{"color":"blue","size":"1"},"kind":"ConfigMap","metadata":{"name":"web","namespace":"mall"}}`)},
 	}
+}
+
+// block has a slash in its name, which Ref would take for that behind a namespace.
+func block() topo.Node {
+	n := Node("IPBlock.kubilitics.io x")
+	n.Ref.Name = "10.1.0.0/24"
+	return n
 }
 
 func cut(pair string) (string, string, bool) { return strings.Cut(pair, "=") }
