@@ -76,7 +76,7 @@ var rolloutRows = []Row{
 		Name: "rollout-ingress", Type: topo.References, From: of(argo, "Rollout"),
 		At: []string{
 			"spec.strategy.canary.trafficRouting.nginx.stableIngress", "spec.strategy.canary.trafficRouting.nginx.stableIngresses[*]",
-			"spec.strategy.canary.trafficRouting.alb.ingress",
+			"spec.strategy.canary.trafficRouting.alb.ingress", "spec.strategy.canary.trafficRouting.alb.ingresses[*]",
 		},
 		Ref: &Ref{To: "Ingress.networking.k8s.io"},
 		Doc: "The Rollout shares out the Ingress' requests between old Pods and new ones.",

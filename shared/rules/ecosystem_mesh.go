@@ -45,6 +45,12 @@ var istioRows = []Row{
 		Doc:  "Copies of requests go to the destination.",
 	},
 	{
+		Name: "virtualservice-delegate", Type: topo.Routes, From: of(istioNetworking, "VirtualService"),
+		At:  []string{"spec.http[*].delegate"},
+		Ref: &Ref{To: "VirtualService." + istioNetworking, Name: "name", Namespace: "namespace"},
+		Doc: "The other one says where requests go.",
+	},
+	{
 		Name: "destinationrule-service", Type: topo.References, From: of(istioNetworking, "DestinationRule"),
 		At: []string{"spec.host"}, Func: "destination", Fields: []string{""},
 		Doc: "The rule says how clients reach it.",
@@ -95,7 +101,7 @@ var istioRows = []Row{
 	},
 }
 
-var knativeSources = of("sources.knative.dev", "ApiServerSource", "ContainerSource", "PingSource", "SinkBinding")
+var knativeSources = of("sources.knative.dev", "ApiServerSource", "ContainerSource", "KafkaSource", "PingSource", "SinkBinding")
 
 // knativeRows is where requests and events go. Services own their Configurations and Routes, these their Revisions.
 var knativeRows = []Row{
@@ -138,5 +144,10 @@ var knativeRows = []Row{
 		From: append(append(of(knativeEventing, "Trigger", "Broker"), "Subscription."+knativeChannels), knativeSources...),
 		At:   []string{"spec.{subscriber,reply,sink,delivery.deadLetterSink}.ref"}, Ref: anyRef,
 		Doc: "Events go to it.",
+	},
+	{
+		Name: "sinkbinding-subject", Type: topo.References, From: of("sources.knative.dev", "SinkBinding"),
+		At: []string{"spec.subject"}, Ref: anyRef,
+		Doc: "It is told where to send its events.",
 	},
 }

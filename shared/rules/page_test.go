@@ -115,11 +115,11 @@ func edgeWords(row *rules.Row, ends []string) string {
 		to = code([]string{row.Select.To})
 	case row.Type == topo.Owns:
 		to = "any"
-	case row.Type == topo.Defines:
+	case row.Func == "instances":
 		to = "all objects of its kind"
 	case row.Ref != nil && row.Ref.Default != "":
 		to += ", else " + code([]string{row.Ref.Default})
-	case row.Ref == nil && len(targets) > 0:
+	case row.Ref == nil && len(targets) > 0 && row.Type != topo.Defines && row.From[0] != "*.*":
 		to = code(targets)
 	}
 	if row.Reverse {
