@@ -71,13 +71,15 @@ type model struct {
 }
 
 type held struct {
-	node  topo.Node
-	since int64
+	node        topo.Node
+	since, born int64
+	labels      string // of a closed version, as kept
+	attrs       string // likewise
 }
 
 type heldEdge struct {
-	edge  topo.Edge
-	since int64
+	edge        topo.Edge
+	since, born int64
 }
 
 func newModel(d *topo.Delta) *model {
@@ -176,15 +178,19 @@ func (m *model) rows(d *topo.Delta) (*deltaRows, error) {
 	m.pos++
 	r := &deltaRows{plan: p, pos: m.pos}
 	for _, n := range p.UpdateNodes {
-		r.oldNodes = append(r.oldNodes, *m.nodes[n.ID])
-		m.nodes[n.ID] = &held{*n.Node, m.pos}
+		old := *m.nodes[n.ID]
+		r.oldNodes = append(r.oldNodes, old)
+		m.nodes[n.ID] = &held{node: *n.Node, since: m.pos, born: old.born}
 	}
 	for _, id := range p.GoneNodes {
 		r.oldNodes = append(r.oldNodes, *m.nodes[id])
 		delete(m.nodes, id)
 	}
+	for i := range r.oldNodes {
+		r.oldNodes[i].labels, r.oldNodes[i].attrs = p.ClosedLabels(i), p.ClosedAttrs(i)
+	}
 	for _, n := range p.AddNodes {
-		m.nodes[n.ID] = &held{*n.Node, m.pos}
+		m.nodes[n.ID] = &held{node: *n.Node, since: m.pos, born: m.pos}
 	}
 	r.oldLabels = make([]int64, len(p.GoneLabels))
 	for _, key := range p.GoneEdges {
@@ -192,7 +198,7 @@ func (m *model) rows(d *topo.Delta) (*deltaRows, error) {
 		delete(m.edges, key)
 	}
 	for _, e := range p.AddEdges {
-		m.edges[e.Key] = &heldEdge{*e.Edge, m.pos}
+		m.edges[e.Key] = &heldEdge{*e.Edge, m.pos, m.pos}
 	}
 	for _, s := range p.Sums {
 		sum := m.sums[s.Bucket]

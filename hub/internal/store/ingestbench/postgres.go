@@ -156,7 +156,7 @@ func bareNodes(q *pgx.Batch, t, c int64, d *deltaRows) {
 		column(len(add), func(i int) string { return add[i].Node.Ref.Kind }), column(len(add), func(i int) string { return add[i].Node.Ref.Namespace }),
 		column(len(add), func(i int) string { return add[i].Node.Ref.Name }))
 	q.Queue(`INSERT INTO resources (tenant_id, cluster_id, id, api_group, kind, namespace, name, uid, version, presence, health, status, created, labels, attrs, hash,
-		origin, valid_from) SELECT $1, $2, u.*, 'agent', $17 FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+		origin, valid_from, born) SELECT $1, $2, u.*, 'agent', $17, $17 FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
 		$10::smallint[], $11::smallint[], $12::text[], $13::bigint[], $14::text[], $15::text[], $16::uuid[]) u`, t, c,
 		uuids(len(add), func(i int) topo.ID { return add[i].ID }), column(len(add), func(i int) string { return add[i].Node.Ref.Group }),
 		column(len(add), func(i int) string { return add[i].Node.Ref.Kind }), column(len(add), func(i int) string { return add[i].Node.Ref.Namespace }),
@@ -167,13 +167,24 @@ func bareNodes(q *pgx.Batch, t, c int64, d *deltaRows) {
 		column(len(add), func(i int) string { return relational.EncodePairs(add[i].Node.Attrs) }), uuids(len(add), func(i int) topo.ID { return add[i].Hash }), d.pos)
 	q.Queue(`DELETE FROM resources WHERE tenant_id = $1 AND cluster_id = $2 AND id = ANY($3)`, t, c,
 		uuids(len(d.plan.GoneNodes), func(i int) topo.ID { return d.plan.GoneNodes[i] }))
-	q.Queue(`INSERT INTO resources_history (tenant_id, cluster_id, id, valid_from, uid, version, presence, health, status, created, attrs, valid_to, closed)
-		SELECT $1, $2, u.*, $12, CURRENT_DATE FROM unnest($3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::smallint[], $8::smallint[], $9::text[], $10::bigint[], $11::text[]) u`, t, c,
-		uuids(len(old), func(i int) topo.ID { return old[i].node.Ref.ID() }), column(len(old), func(i int) int64 { return old[i].since }),
-		column(len(old), func(i int) string { return old[i].node.UID }), column(len(old), func(i int) string { return old[i].node.Version }),
-		column(len(old), func(i int) int16 { return int16(old[i].node.Presence) }), column(len(old), func(i int) int16 { return int16(old[i].node.Health) }),
-		column(len(old), func(i int) string { return old[i].node.Status }), column(len(old), func(i int) int64 { return old[i].node.Created }),
-		column(len(old), func(i int) string { return relational.EncodePairs(old[i].node.Attrs) }), d.pos)
+	q.Queue(`INSERT INTO resources_history (tenant_id, cluster_id, id, uid, valid_from, created, state, version, odd_uid, status, labels, attrs, valid_to, closed)
+		SELECT $1, $2, u.id, u.uid, u.since, u.created, u.state, u.version, '', u.status, u.labels, u.attrs, $12, CURRENT_DATE
+		FROM unnest($3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::smallint[], $8::text[], $9::text[], $10::text[], $11::text[])
+		u(id, uid, since, created, state, version, status, labels, attrs)`, t, c,
+		uuids(len(old), func(i int) topo.ID { return old[i].node.Ref.ID() }), column(len(old), func(i int) string { return old[i].node.UID }),
+		column(len(old), func(i int) int64 { return old[i].since }), column(len(old), func(i int) int64 { return old[i].node.Created }),
+		column(len(old), func(i int) int16 { return old[i].state() }), column(len(old), func(i int) string { return old[i].node.Version }),
+		column(len(old), func(i int) string { return old[i].node.Status }), column(len(old), func(i int) string { return old[i].labels }),
+		column(len(old), func(i int) string { return old[i].attrs }), d.pos)
+}
+
+// state is what the column of that name packs.
+func (h *held) state() int16 {
+	s := int16(h.node.Presence)<<8 | int16(h.node.Health)
+	if h.born == h.since {
+		s |= 1 << 14
+	}
+	return s
 }
 
 func bareLabels(q *pgx.Batch, t, c int64, d *deltaRows) {
@@ -191,7 +202,7 @@ func bareLabels(q *pgx.Batch, t, c int64, d *deltaRows) {
 
 func bareEdges(q *pgx.Batch, t, c int64, d *deltaRows) {
 	add, gone, old := d.plan.AddEdges, d.plan.GoneEdges, d.oldEdges
-	q.Queue(`INSERT INTO edges (tenant_id, cluster_id, source, id, target, rule, type, disc, path, attrs, hash, origin, valid_from) SELECT $1, $2, u.*, 'agent', $12
+	q.Queue(`INSERT INTO edges (tenant_id, cluster_id, source, id, target, rule, type, disc, path, attrs, hash, origin, valid_from, born) SELECT $1, $2, u.*, 'agent', $12, $12
 		FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::uuid[]) u`, t, c,
 		uuids(len(add), func(i int) topo.ID { return add[i].Key.Source }), uuids(len(add), func(i int) topo.ID { return add[i].Key.ID }),
 		uuids(len(add), func(i int) topo.ID { return add[i].Target }), column(len(add), func(i int) string { return add[i].Edge.Rule }),
@@ -200,11 +211,11 @@ func bareEdges(q *pgx.Batch, t, c int64, d *deltaRows) {
 		uuids(len(add), func(i int) topo.ID { return add[i].Hash }), d.pos)
 	q.Queue(`DELETE FROM edges e USING unnest($3::uuid[], $4::uuid[]) u(source, id) WHERE e.tenant_id = $1 AND e.cluster_id = $2 AND e.source = u.source AND e.id = u.id`, t, c,
 		uuids(len(gone), func(i int) topo.ID { return gone[i].Source }), uuids(len(gone), func(i int) topo.ID { return gone[i].ID }))
-	q.Queue(`INSERT INTO edges_history (tenant_id, cluster_id, source, id, valid_from, target, rule, type, disc, path, attrs, valid_to, closed) SELECT $1, $2, u.*, $12, CURRENT_DATE
-		FROM unnest($3::uuid[], $4::uuid[], $5::bigint[], $6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[]) u`, t, c,
+	q.Queue(`INSERT INTO edges_history (tenant_id, cluster_id, source, id, valid_from, target, rule, type, disc, path, attrs, born, valid_to, closed) SELECT $1, $2, u.*, $13, CURRENT_DATE
+		FROM unnest($3::uuid[], $4::uuid[], $5::bigint[], $6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[]) u`, t, c,
 		uuids(len(gone), func(i int) topo.ID { return gone[i].Source }), uuids(len(gone), func(i int) topo.ID { return gone[i].ID }),
 		column(len(old), func(i int) int64 { return old[i].since }), uuids(len(old), func(i int) topo.ID { return old[i].edge.Target.ID() }),
 		column(len(old), func(i int) string { return old[i].edge.Rule }), column(len(old), func(i int) string { return string(old[i].edge.Type) }),
 		column(len(old), func(i int) string { return old[i].edge.Disc }), column(len(old), func(i int) string { return old[i].edge.Path }),
-		column(len(old), func(i int) string { return relational.EncodePairs(old[i].edge.Attrs) }), d.pos)
+		column(len(old), func(i int) string { return relational.EncodePairs(old[i].edge.Attrs) }), column(len(old), func(i int) int64 { return old[i].born }), d.pos)
 }

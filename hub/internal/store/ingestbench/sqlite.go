@@ -93,9 +93,9 @@ func values(n int) string { return `(` + strings.Repeat(`?, `, n-1) + `?)` }
 var (
 	sqlRef      = `INSERT INTO refs (tenant_id, cluster_id, id, api_group, kind, namespace, name) VALUES ` + values(7)
 	sqlResource = `INSERT INTO resources (tenant_id, cluster_id, id, api_group, kind, namespace, name, uid, version, presence, health, status, created, labels, attrs, hash,
-		origin, valid_from) VALUES ` + values(18)
+		origin, valid_from, born) VALUES ` + values(19)
 	sqlLabel = `INSERT INTO labels (tenant_id, key, value, cluster_id, id, valid_from) VALUES ` + values(6)
-	sqlEdge  = `INSERT INTO edges (tenant_id, cluster_id, source, id, target, rule, type, disc, path, attrs, hash, origin, valid_from) VALUES ` + values(13)
+	sqlEdge  = `INSERT INTO edges (tenant_id, cluster_id, source, id, target, rule, type, disc, path, attrs, hash, origin, valid_from, born) VALUES ` + values(14)
 	sqlSum   = `INSERT INTO digests (tenant_id, cluster_id, tbl, bucket, s0, s1, s2, s3) VALUES ` + values(8)
 )
 
@@ -124,14 +124,14 @@ func (w *writer) nodes(t, c, pos int64, rows []relational.NodeRow) {
 	for i := range rows {
 		n := rows[i].Node
 		w.run(sqlResource, t, c, rows[i].ID[:], n.Ref.Group, n.Ref.Kind, n.Ref.Namespace, n.Ref.Name, n.UID, n.Version, int64(n.Presence), int64(n.Health), n.Status,
-			n.Created, relational.EncodePairs(n.Labels), relational.EncodePairs(n.Attrs), rows[i].Hash[:], "agent", pos)
+			n.Created, relational.EncodePairs(n.Labels), relational.EncodePairs(n.Attrs), rows[i].Hash[:], "agent", pos, pos)
 	}
 }
 
 func (w *writer) edges(t, c, pos int64, rows []relational.EdgeRow) {
 	for i := range rows {
 		x, e := &rows[i], rows[i].Edge
-		w.run(sqlEdge, t, c, x.Key.Source[:], x.Key.ID[:], x.Target[:], e.Rule, string(e.Type), e.Disc, e.Path, relational.EncodePairs(e.Attrs), x.Hash[:], "agent", pos)
+		w.run(sqlEdge, t, c, x.Key.Source[:], x.Key.ID[:], x.Target[:], e.Rule, string(e.Type), e.Disc, e.Path, relational.EncodePairs(e.Attrs), x.Hash[:], "agent", pos, pos)
 	}
 }
 
@@ -173,8 +173,9 @@ func (w *writer) history(t, c int64, d *deltaRows) {
 	for i := range d.oldNodes {
 		n := &d.oldNodes[i].node
 		id := n.Ref.ID()
-		w.run(`INSERT INTO resources_history (tenant_id, cluster_id, id, valid_to, valid_from, uid, version, presence, health, status, created, attrs) VALUES `+values(12),
-			t, c, id[:], d.pos, d.oldNodes[i].since, n.UID, n.Version, int64(n.Presence), int64(n.Health), n.Status, n.Created, relational.EncodePairs(n.Attrs))
+		w.run(`INSERT INTO resources_history (tenant_id, cluster_id, id, valid_to, valid_from, uid, version, presence, health, status, created, attrs, born, labels) VALUES `+values(14),
+			t, c, id[:], d.pos, d.oldNodes[i].since, n.UID, n.Version, int64(n.Presence), int64(n.Health), n.Status, n.Created, relational.EncodePairs(n.Attrs),
+			d.oldNodes[i].born, d.oldNodes[i].labels)
 	}
 	for i := range d.plan.GoneLabels {
 		l := &d.plan.GoneLabels[i]
@@ -188,7 +189,7 @@ func (w *writer) history(t, c int64, d *deltaRows) {
 	for i := range d.oldEdges {
 		e, key := &d.oldEdges[i].edge, d.plan.GoneEdges[i]
 		target := e.Target.ID()
-		w.run(`INSERT INTO edges_history (tenant_id, cluster_id, source, id, valid_to, valid_from, target, rule, type, disc, path, attrs) VALUES `+values(12),
-			t, c, key.Source[:], key.ID[:], d.pos, d.oldEdges[i].since, target[:], e.Rule, string(e.Type), e.Disc, e.Path, relational.EncodePairs(e.Attrs))
+		w.run(`INSERT INTO edges_history (tenant_id, cluster_id, source, id, valid_to, valid_from, target, rule, type, disc, path, attrs, born) VALUES `+values(13),
+			t, c, key.Source[:], key.ID[:], d.pos, d.oldEdges[i].since, target[:], e.Rule, string(e.Type), e.Disc, e.Path, relational.EncodePairs(e.Attrs), d.oldEdges[i].born)
 	}
 }

@@ -49,7 +49,7 @@ func versionColumns(p *relational.Plan) []any {
 			odd[i] = x.UID
 		}
 		uids[i], from[i], created[i], states[i] = uid, old.From, x.Created, state(old)
-		versions[i], statuses[i], labels[i], attrs[i] = x.Version, x.Status, p.ClosedLabels(i), relational.EncodePairs(x.Attrs)
+		versions[i], statuses[i], labels[i], attrs[i] = x.Version, x.Status, p.ClosedLabels(i), p.ClosedAttrs(i)
 	}
 	return []any{ids, uids, from, created, states, versions, odd, statuses, labels, attrs}
 }
@@ -62,3 +62,7 @@ func state(n *relational.NodeNow) int16 {
 	}
 	return s
 }
+
+// pastAttrs are the attributes that a closed version h had: its own, or those that it inherits with its own behind them.
+var pastAttrs = `CASE WHEN h.labels <> '' THEN h.attrs WHEN h.attrs = '' THEN ` + relational.Inherited("attrs") + `
+	ELSE left(` + relational.Inherited("attrs") + `, -1) || ',' || substr(h.attrs, 2) END`

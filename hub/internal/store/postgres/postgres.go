@@ -107,6 +107,7 @@ var dialect = relational.Dialect{
 	PastPresence: `((h.state >> 8) & 63)`,
 	FirstVersion: `x.state >= 16384`,
 	PastHealth:   `(h.state & 255)`,
+	PastAttrs:    pastAttrs,
 	// It has days left out that can't have them.
 	ClosedSince: func(alias string, at time.Time) string {
 		return ` AND ` + alias + `.closed >= '` + at.UTC().Format(time.DateOnly) + `'`

@@ -33,8 +33,9 @@ type Dialect struct {
 	InInts, InStrings, InIDs func(column string, n int) string
 	// EachLabel joins to a row r of resources its labels as kv (key, value); the column must hold what EncodePairs wrote.
 	EachLabel string
-	// PastUID, PastPresence and PastHealth are what a closed version h of a resource has for the columns of resources.
-	PastUID, PastPresence, PastHealth string
+	// PastUID, PastPresence, PastHealth and PastAttrs are what a closed version h of a resource has for the columns of resources. Of attributes, later
+	// ones of the same key count.
+	PastUID, PastPresence, PastHealth, PastAttrs string
 	// FirstVersion is the condition that a version x began with its resource.
 	FirstVersion string
 	// ClosedSince gives " AND " and what is known of the versions, by that alias, that were closed after an instant; it may be nothing.

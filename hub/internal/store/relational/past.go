@@ -122,17 +122,20 @@ func (m moment) gone(ctx context.Context, c Conn, tenant fleet.TenantID, field s
 const currentNodes = `SELECT c.tenant_id, c.cluster_id, c.id, c.api_group, c.kind, c.namespace, c.name, c.uid, c.version, c.presence, c.health, c.status,
 	c.created, c.labels, c.attrs, c.app, c.valid_from FROM resources c WHERE c.valid_from <= `
 
-// pastLabels are those that a closed version h had: its own column tells them where they changed with its end, else that of the first version after it
-// which tells them, else the current row.
-const pastLabels = `coalesce(nullif(CASE WHEN h.labels <> '' THEN h.labels ELSE coalesce(
-	(SELECT x.labels FROM resources_history x WHERE x.tenant_id = h.tenant_id AND x.cluster_id = h.cluster_id AND x.id = h.id AND x.valid_to > h.valid_to
-		AND x.labels <> '' ORDER BY x.valid_to LIMIT 1),
-	(SELECT y.labels FROM resources y WHERE y.tenant_id = h.tenant_id AND y.cluster_id = h.cluster_id AND y.id = h.id)) END, '{}'), '')`
+// Inherited gives what a closed version h that leaves a column out has of it: that of the first version after it that keeps it, else the current row's.
+func Inherited(column string) string {
+	return `coalesce((SELECT x.` + column + ` FROM resources_history x WHERE x.tenant_id = h.tenant_id AND x.cluster_id = h.cluster_id AND x.id = h.id
+		AND x.valid_to > h.valid_to AND x.labels <> '' ORDER BY x.valid_to LIMIT 1),
+	(SELECT y.` + column + ` FROM resources y WHERE y.tenant_id = h.tenant_id AND y.cluster_id = h.cluster_id AND y.id = h.id), '')`
+}
+
+// pastLabels are those that a closed version h had.
+var pastLabels = `coalesce(nullif(CASE WHEN h.labels <> '' THEN h.labels ELSE ` + Inherited("labels") + ` END, '{}'), '')`
 
 // closedCells are the columns of a closed version h, and of its identity f, that make a node, as NodeColumns are those of a current one.
 func (d *Dialect) closedCells() string {
 	return `f.api_group, f.kind, f.namespace, f.name, ` + d.PastUID + ` AS uid, h.version, ` + d.PastPresence + ` AS presence, ` + d.PastHealth + ` AS health,
-	h.status, h.created, ` + pastLabels + ` AS labels, h.attrs`
+	h.status, h.created, ` + pastLabels + ` AS labels, ` + d.PastAttrs + ` AS attrs`
 }
 
 const closedNodes = ` FROM resources_history h JOIN refs f ON f.tenant_id = h.tenant_id AND f.cluster_id = h.cluster_id AND f.id = h.id`
@@ -142,7 +145,7 @@ func (d *Dialect) pastSources(pos topo.Position, at time.Time) sources {
 	p := strconv.FormatInt(int64(pos), 10)
 	spans := ` WHERE h.valid_from <= ` + p + ` AND h.valid_to > ` + p + d.ClosedSince("h", at)
 	now := currentNodes + p
-	then := `SELECT h.tenant_id, h.cluster_id, h.id, ` + d.closedCells() + `, coalesce(` + d.Pair("h.attrs", "'app'") + `, '') AS app, h.valid_from` + closedNodes + spans
+	then := `SELECT h.tenant_id, h.cluster_id, h.id, ` + d.closedCells() + `, coalesce(` + d.Pair(d.PastAttrs, "'app'") + `, '') AS app, h.valid_from` + closedNodes + spans
 	const edge, label = `tenant_id, cluster_id, source, id, target, rule, type, disc, path, attrs, valid_from`, `tenant_id, cluster_id, id, key, value, valid_from`
 	return sources{
 		resources: `(` + now + ` UNION ALL ` + then + `)`,

@@ -122,18 +122,6 @@ func (k *Keyed) Plan(now *Now) *Plan {
 	return p
 }
 
-// ClosedLabels gives what the column labels of ClosedNodes[i] says in history: "" when the version after it has the same, "{}" for none.
-func (p *Plan) ClosedLabels(i int) string {
-	old := p.ClosedNodes[i].Node.Labels
-	switch {
-	case i < len(p.UpdateNodes) && slices.Equal(old, p.UpdateNodes[i].Node.Labels):
-		return ""
-	case len(old) == 0:
-		return "{}"
-	}
-	return EncodePairs(old)
-}
-
 // Moves tells whether the plan needs a position.
 func (p *Plan) Moves() bool { return p.Changed > 0 }
 

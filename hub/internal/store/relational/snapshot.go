@@ -211,6 +211,9 @@ func (s *snapshot) rows(ctx context.Context, seen *sight, sql string, args []any
 			return err
 		}
 		_ = cells.Decode() // a damaged column must not hide the row; Verify finds it
+		if s.tables.closed != "" {
+			cells.Node.Attrs = laid(cells.Node.Attrs)
+		}
 		r.Node, r.Since = cells.Node, seen.since(r.Cluster, from)
 		return nil
 	}, sql, args...)

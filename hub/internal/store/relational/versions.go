@@ -3,7 +3,6 @@ package relational
 import (
 	"context"
 	"strconv"
-	"time"
 
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
@@ -45,6 +44,7 @@ func (s *snapshot) versions(ctx context.Context, seen *sight, at store.Scope, id
 			return err
 		}
 		_ = cells.Decode() // as with rows
+		cells.Node.Attrs = laid(cells.Node.Attrs)
 		v.Row = store.Row{Cluster: at.Cluster, ID: id, Node: cells.Node, Since: seen.since(at.Cluster, from)}
 		return nil
 	}
@@ -64,31 +64,14 @@ func (s *snapshot) versions(ctx context.Context, seen *sight, at store.Scope, id
 
 // date looks up the instants at which versions began and ended. Those of positions before all that is kept are not known any more.
 func (s *snapshot) date(ctx context.Context, list []store.Version) error {
-	var wanted []int64
+	var wanted []topo.Position
 	for i := range list {
-		wanted = append(wanted, int64(list[i].Since))
-		if list[i].To != 0 {
-			wanted = append(wanted, int64(list[i].To))
-		}
+		wanted = append(wanted, list[i].Since, list[i].To)
 	}
-	if len(wanted) == 0 {
-		return nil
-	}
-	type mark struct {
-		pos     topo.Position
-		at, gap time.Time
-	}
-	w := s.where("e")
-	w.and(w.ints("e.pos", wanted))
-	marks, err := queryAll(ctx, s.conn, func(rows Rows, m *mark) error { return rows.Scan((*int64)(&m.pos), &m.at, &m.gap) },
-		`SELECT e.pos, e.at, e.gap_since FROM feed e WHERE `+w.String(), w.args...)
-	by := map[topo.Position]mark{}
-	for _, m := range marks {
-		by[m.pos] = m
-	}
+	marks, err := s.Instants(ctx, wanted)
 	for i := range list {
 		v := &list[i]
-		v.Began, v.GapSince, v.Ended = by[v.Since].at, by[v.Since].gap, by[v.To].at
+		v.Began, v.GapSince, v.Ended = marks[v.Since].At, marks[v.Since].GapSince, marks[v.To].At
 	}
 	return err
 }

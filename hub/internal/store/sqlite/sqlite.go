@@ -109,6 +109,7 @@ var dialect = relational.Dialect{
 	PastUID:      `h.uid`,
 	PastPresence: `h.presence`,
 	PastHealth:   `h.health`,
+	PastAttrs:    `h.attrs`,
 	FirstVersion: `x.born = x.valid_from`,
 	ClosedSince:  func(string, time.Time) string { return "" },
 	EachLabel:    `JOIN json_each(nullif(r.labels, '')) AS kv`,

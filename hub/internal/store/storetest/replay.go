@@ -100,6 +100,12 @@ func randomNode(r *rand.Rand, i int) topo.Node {
 	if v := r.IntN(3); v > 0 {
 		n.Attrs = []topo.Pair{{Key: "app", Value: fmt.Sprint("it's ", v)}}
 	}
+	if r.IntN(8) > 0 {
+		n.Attrs = append(n.Attrs, topo.Pair{Key: "ready", Value: fmt.Sprint(r.IntN(3), "/2")}, topo.Pair{Key: "restarts", Value: fmt.Sprint(r.IntN(3))})
+	}
+	if r.IntN(3) == 0 {
+		n.Attrs = append(n.Attrs, topo.Pair{Key: "node", Value: "n"})
+	}
 	return n
 }
 
@@ -197,6 +203,13 @@ func hasLabel(key, value string) func(*store.Row) bool {
 	}
 }
 
+func hasAttr(key, value string) func(*store.Row) bool {
+	return func(r *store.Row) bool {
+		v, ok := topo.Value(r.Node.Attrs, key)
+		return ok && v == value
+	}
+}
+
 // sameRows compares lists, numbers and counts.
 func (h *house) sameRows(s store.Snapshot, w *world) {
 	h.Helper()
@@ -216,7 +229,8 @@ func (h *house) sameRows(s store.Snapshot, w *world) {
 				return r.Node.UID == "uid" || r.Node.UID == "00000000-0000-0000-0000-000000000000"
 			}},
 		{store.Filter{Placeholders: true, Terms: []store.Term{{Key: store.AppKey, Op: store.Like, Values: []string{"it's 1"}}}},
-			func(r *store.Row) bool { app, _ := topo.Value(r.Node.Attrs, "app"); return app == "it's 1" }},
+			hasAttr("app", "it's 1")},
+		{store.Filter{Placeholders: true, Terms: []store.Term{{Key: store.AttrKey + "ready", Op: store.Like, Values: []string{"0/2"}}}}, hasAttr("ready", "0/2")},
 	} {
 		c.filter.View = h.everything()
 		want := w.rows(c.holds)
