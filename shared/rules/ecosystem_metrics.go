@@ -89,11 +89,11 @@ var prometheusRows = []Row{
 	},
 	{
 		Name: "prometheus-servicemonitor", Type: topo.Selects, From: prometheuses, Select: picks("ServiceMonitor", "serviceMonitor"),
-		Doc: "The server measures what the monitor says.",
+		Doc: "The server measures what the monitor says. Namespaces picked by labels other than their names aren't looked up.",
 	},
 	{
 		Name: "prometheus-podmonitor", Type: topo.Selects, From: prometheuses, Select: picks("PodMonitor", "podMonitor"),
-		Doc: "The server measures what the monitor says.",
+		Doc: "The server measures what the monitor says. Namespaces picked by labels other than their names aren't looked up.",
 	},
 	{
 		Name: "prometheus-probe", Type: topo.Selects, From: prometheuses, Select: picks("Probe", "probe"),
