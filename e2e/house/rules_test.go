@@ -18,11 +18,13 @@ var rank = map[string]int{
 	"shared/wire":        1,
 	"shared/tunnel":      1,
 	"shared/join":        2,
+	"shared/plugin":      1,
 	"hub/internal/fleet": 1,
 	"hub/internal/store": 2,
 
 	"hub/internal/store/relational": 3,
 	"hub/internal/throttle":         1,
+	"hub/internal/turn":             3,
 
 	"hub/internal/layout":            1,
 	"hub/internal/search":            3,

@@ -82,59 +82,6 @@ func (Health) EnumDescriptor() ([]byte, []int) {
 	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{0}
 }
 
-// Presence tells whether the object is there.
-type Presence int32
-
-const (
-	Presence_PRESENCE_UNSPECIFIED Presence = 0
-	Presence_PRESENCE_PRESENT     Presence = 1
-	Presence_PRESENCE_MISSING     Presence = 2 // something refers to it, and it isn't there
-	Presence_PRESENCE_UNOBSERVED  Presence = 3 // its kind isn't watched
-)
-
-// Enum value maps for Presence.
-var (
-	Presence_name = map[int32]string{
-		0: "PRESENCE_UNSPECIFIED",
-		1: "PRESENCE_PRESENT",
-		2: "PRESENCE_MISSING",
-		3: "PRESENCE_UNOBSERVED",
-	}
-	Presence_value = map[string]int32{
-		"PRESENCE_UNSPECIFIED": 0,
-		"PRESENCE_PRESENT":     1,
-		"PRESENCE_MISSING":     2,
-		"PRESENCE_UNOBSERVED":  3,
-	}
-)
-
-func (x Presence) Enum() *Presence {
-	p := new(Presence)
-	*p = x
-	return p
-}
-
-func (x Presence) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (Presence) Descriptor() protoreflect.EnumDescriptor {
-	return file_plugin_v1_plugin_proto_enumTypes[1].Descriptor()
-}
-
-func (Presence) Type() protoreflect.EnumType {
-	return &file_plugin_v1_plugin_proto_enumTypes[1]
-}
-
-func (x Presence) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use Presence.Descriptor instead.
-func (Presence) EnumDescriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{1}
-}
-
 // Severity is how much a finding matters.
 type Severity int32
 
@@ -172,11 +119,11 @@ func (x Severity) String() string {
 }
 
 func (Severity) Descriptor() protoreflect.EnumDescriptor {
-	return file_plugin_v1_plugin_proto_enumTypes[2].Descriptor()
+	return file_plugin_v1_plugin_proto_enumTypes[1].Descriptor()
 }
 
 func (Severity) Type() protoreflect.EnumType {
-	return &file_plugin_v1_plugin_proto_enumTypes[2]
+	return &file_plugin_v1_plugin_proto_enumTypes[1]
 }
 
 func (x Severity) Number() protoreflect.EnumNumber {
@@ -185,7 +132,7 @@ func (x Severity) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Severity.Descriptor instead.
 func (Severity) EnumDescriptor() ([]byte, []int) {
-	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{2}
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{1}
 }
 
 // DescribeRequest asks a plugin who it is.
@@ -477,7 +424,7 @@ func (x *Ref) GetName() string {
 	return ""
 }
 
-// EnrichRequest is nodes of one cluster as they are now; at most 100.
+// EnrichRequest is nodes of one cluster as they are now, objects that are there; at most 100.
 type EnrichRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`   // slug
@@ -552,14 +499,13 @@ type Node struct {
 	Ref           *Ref                   `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
 	Uid           string                 `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
 	Version       string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"` // the API version it is watched at
-	Presence      Presence               `protobuf:"varint,4,opt,name=presence,proto3,enum=kubilitics.plugin.v1.Presence" json:"presence,omitempty"`
-	Health        Health                 `protobuf:"varint,5,opt,name=health,proto3,enum=kubilitics.plugin.v1.Health" json:"health,omitempty"`
-	Status        string                 `protobuf:"bytes,6,opt,name=status,proto3" json:"status,omitempty"`
-	Created       int64                  `protobuf:"varint,7,opt,name=created,proto3" json:"created,omitempty"` // Unix seconds, by the cluster's clock
-	Labels        map[string]string      `protobuf:"bytes,8,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Attributes    map[string]string      `protobuf:"bytes,9,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Edges         []*Edge                `protobuf:"bytes,10,rep,name=edges,proto3" json:"edges,omitempty"`
-	EdgesCut      bool                   `protobuf:"varint,11,opt,name=edges_cut,json=edgesCut,proto3" json:"edges_cut,omitempty"` // there are more edges than these
+	Health        Health                 `protobuf:"varint,4,opt,name=health,proto3,enum=kubilitics.plugin.v1.Health" json:"health,omitempty"`
+	Status        string                 `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`
+	Created       int64                  `protobuf:"varint,6,opt,name=created,proto3" json:"created,omitempty"` // Unix seconds, by the cluster's clock
+	Labels        map[string]string      `protobuf:"bytes,7,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Attributes    map[string]string      `protobuf:"bytes,8,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // what agents tell, not what plugins add
+	Edges         []*Edge                `protobuf:"bytes,9,rep,name=edges,proto3" json:"edges,omitempty"`
+	EdgesCut      bool                   `protobuf:"varint,10,opt,name=edges_cut,json=edgesCut,proto3" json:"edges_cut,omitempty"` // there are more edges than these
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -613,13 +559,6 @@ func (x *Node) GetVersion() string {
 		return x.Version
 	}
 	return ""
-}
-
-func (x *Node) GetPresence() Presence {
-	if x != nil {
-		return x.Presence
-	}
-	return Presence_PRESENCE_UNSPECIFIED
 }
 
 func (x *Node) GetHealth() Health {
@@ -1308,22 +1247,21 @@ const file_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12!\n" +
 	"\fcluster_name\x18\x03 \x01(\tR\vclusterName\x120\n" +
-	"\x05nodes\x18\x04 \x03(\v2\x1a.kubilitics.plugin.v1.NodeR\x05nodes\"\xd8\x04\n" +
+	"\x05nodes\x18\x04 \x03(\v2\x1a.kubilitics.plugin.v1.NodeR\x05nodes\"\x9c\x04\n" +
 	"\x04Node\x12+\n" +
 	"\x03ref\x18\x01 \x01(\v2\x19.kubilitics.plugin.v1.RefR\x03ref\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\tR\aversion\x12:\n" +
-	"\bpresence\x18\x04 \x01(\x0e2\x1e.kubilitics.plugin.v1.PresenceR\bpresence\x124\n" +
-	"\x06health\x18\x05 \x01(\x0e2\x1c.kubilitics.plugin.v1.HealthR\x06health\x12\x16\n" +
-	"\x06status\x18\x06 \x01(\tR\x06status\x12\x18\n" +
-	"\acreated\x18\a \x01(\x03R\acreated\x12>\n" +
-	"\x06labels\x18\b \x03(\v2&.kubilitics.plugin.v1.Node.LabelsEntryR\x06labels\x12J\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x124\n" +
+	"\x06health\x18\x04 \x01(\x0e2\x1c.kubilitics.plugin.v1.HealthR\x06health\x12\x16\n" +
+	"\x06status\x18\x05 \x01(\tR\x06status\x12\x18\n" +
+	"\acreated\x18\x06 \x01(\x03R\acreated\x12>\n" +
+	"\x06labels\x18\a \x03(\v2&.kubilitics.plugin.v1.Node.LabelsEntryR\x06labels\x12J\n" +
 	"\n" +
-	"attributes\x18\t \x03(\v2*.kubilitics.plugin.v1.Node.AttributesEntryR\n" +
+	"attributes\x18\b \x03(\v2*.kubilitics.plugin.v1.Node.AttributesEntryR\n" +
 	"attributes\x120\n" +
-	"\x05edges\x18\n" +
-	" \x03(\v2\x1a.kubilitics.plugin.v1.EdgeR\x05edges\x12\x1b\n" +
-	"\tedges_cut\x18\v \x01(\bR\bedgesCut\x1a9\n" +
+	"\x05edges\x18\t \x03(\v2\x1a.kubilitics.plugin.v1.EdgeR\x05edges\x12\x1b\n" +
+	"\tedges_cut\x18\n" +
+	" \x01(\bR\bedgesCut\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a=\n" +
@@ -1391,12 +1329,7 @@ const file_plugin_v1_plugin_proto_rawDesc = "" +
 	"\tHEALTH_OK\x10\x01\x12\x16\n" +
 	"\x12HEALTH_PROGRESSING\x10\x02\x12\x12\n" +
 	"\x0eHEALTH_WARNING\x10\x03\x12\x10\n" +
-	"\fHEALTH_ERROR\x10\x04*i\n" +
-	"\bPresence\x12\x18\n" +
-	"\x14PRESENCE_UNSPECIFIED\x10\x00\x12\x14\n" +
-	"\x10PRESENCE_PRESENT\x10\x01\x12\x14\n" +
-	"\x10PRESENCE_MISSING\x10\x02\x12\x17\n" +
-	"\x13PRESENCE_UNOBSERVED\x10\x03*a\n" +
+	"\fHEALTH_ERROR\x10\x04*a\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSEVERITY_INFO\x10\x01\x12\x14\n" +
@@ -1421,66 +1354,64 @@ func file_plugin_v1_plugin_proto_rawDescGZIP() []byte {
 	return file_plugin_v1_plugin_proto_rawDescData
 }
 
-var file_plugin_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_plugin_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_plugin_v1_plugin_proto_goTypes = []any{
 	(Health)(0),                 // 0: kubilitics.plugin.v1.Health
-	(Presence)(0),               // 1: kubilitics.plugin.v1.Presence
-	(Severity)(0),               // 2: kubilitics.plugin.v1.Severity
-	(*DescribeRequest)(nil),     // 3: kubilitics.plugin.v1.DescribeRequest
-	(*EnricherDescription)(nil), // 4: kubilitics.plugin.v1.EnricherDescription
-	(*NotifierDescription)(nil), // 5: kubilitics.plugin.v1.NotifierDescription
-	(*GroupKind)(nil),           // 6: kubilitics.plugin.v1.GroupKind
-	(*Ref)(nil),                 // 7: kubilitics.plugin.v1.Ref
-	(*EnrichRequest)(nil),       // 8: kubilitics.plugin.v1.EnrichRequest
-	(*Node)(nil),                // 9: kubilitics.plugin.v1.Node
-	(*Edge)(nil),                // 10: kubilitics.plugin.v1.Edge
-	(*EnrichReply)(nil),         // 11: kubilitics.plugin.v1.EnrichReply
-	(*Enrichment)(nil),          // 12: kubilitics.plugin.v1.Enrichment
-	(*AddedEdge)(nil),           // 13: kubilitics.plugin.v1.AddedEdge
-	(*Finding)(nil),             // 14: kubilitics.plugin.v1.Finding
-	(*Notification)(nil),        // 15: kubilitics.plugin.v1.Notification
-	(*Change)(nil),              // 16: kubilitics.plugin.v1.Change
-	(*NotifyReply)(nil),         // 17: kubilitics.plugin.v1.NotifyReply
-	nil,                         // 18: kubilitics.plugin.v1.Node.LabelsEntry
-	nil,                         // 19: kubilitics.plugin.v1.Node.AttributesEntry
-	nil,                         // 20: kubilitics.plugin.v1.Enrichment.AttributesEntry
+	(Severity)(0),               // 1: kubilitics.plugin.v1.Severity
+	(*DescribeRequest)(nil),     // 2: kubilitics.plugin.v1.DescribeRequest
+	(*EnricherDescription)(nil), // 3: kubilitics.plugin.v1.EnricherDescription
+	(*NotifierDescription)(nil), // 4: kubilitics.plugin.v1.NotifierDescription
+	(*GroupKind)(nil),           // 5: kubilitics.plugin.v1.GroupKind
+	(*Ref)(nil),                 // 6: kubilitics.plugin.v1.Ref
+	(*EnrichRequest)(nil),       // 7: kubilitics.plugin.v1.EnrichRequest
+	(*Node)(nil),                // 8: kubilitics.plugin.v1.Node
+	(*Edge)(nil),                // 9: kubilitics.plugin.v1.Edge
+	(*EnrichReply)(nil),         // 10: kubilitics.plugin.v1.EnrichReply
+	(*Enrichment)(nil),          // 11: kubilitics.plugin.v1.Enrichment
+	(*AddedEdge)(nil),           // 12: kubilitics.plugin.v1.AddedEdge
+	(*Finding)(nil),             // 13: kubilitics.plugin.v1.Finding
+	(*Notification)(nil),        // 14: kubilitics.plugin.v1.Notification
+	(*Change)(nil),              // 15: kubilitics.plugin.v1.Change
+	(*NotifyReply)(nil),         // 16: kubilitics.plugin.v1.NotifyReply
+	nil,                         // 17: kubilitics.plugin.v1.Node.LabelsEntry
+	nil,                         // 18: kubilitics.plugin.v1.Node.AttributesEntry
+	nil,                         // 19: kubilitics.plugin.v1.Enrichment.AttributesEntry
 }
 var file_plugin_v1_plugin_proto_depIdxs = []int32{
-	6,  // 0: kubilitics.plugin.v1.EnricherDescription.kinds:type_name -> kubilitics.plugin.v1.GroupKind
-	9,  // 1: kubilitics.plugin.v1.EnrichRequest.nodes:type_name -> kubilitics.plugin.v1.Node
-	7,  // 2: kubilitics.plugin.v1.Node.ref:type_name -> kubilitics.plugin.v1.Ref
-	1,  // 3: kubilitics.plugin.v1.Node.presence:type_name -> kubilitics.plugin.v1.Presence
-	0,  // 4: kubilitics.plugin.v1.Node.health:type_name -> kubilitics.plugin.v1.Health
-	18, // 5: kubilitics.plugin.v1.Node.labels:type_name -> kubilitics.plugin.v1.Node.LabelsEntry
-	19, // 6: kubilitics.plugin.v1.Node.attributes:type_name -> kubilitics.plugin.v1.Node.AttributesEntry
-	10, // 7: kubilitics.plugin.v1.Node.edges:type_name -> kubilitics.plugin.v1.Edge
-	7,  // 8: kubilitics.plugin.v1.Edge.other:type_name -> kubilitics.plugin.v1.Ref
-	12, // 9: kubilitics.plugin.v1.EnrichReply.nodes:type_name -> kubilitics.plugin.v1.Enrichment
-	7,  // 10: kubilitics.plugin.v1.Enrichment.ref:type_name -> kubilitics.plugin.v1.Ref
-	20, // 11: kubilitics.plugin.v1.Enrichment.attributes:type_name -> kubilitics.plugin.v1.Enrichment.AttributesEntry
-	13, // 12: kubilitics.plugin.v1.Enrichment.edges:type_name -> kubilitics.plugin.v1.AddedEdge
-	14, // 13: kubilitics.plugin.v1.Enrichment.findings:type_name -> kubilitics.plugin.v1.Finding
-	7,  // 14: kubilitics.plugin.v1.AddedEdge.other:type_name -> kubilitics.plugin.v1.Ref
-	2,  // 15: kubilitics.plugin.v1.Finding.severity:type_name -> kubilitics.plugin.v1.Severity
-	16, // 16: kubilitics.plugin.v1.Notification.changes:type_name -> kubilitics.plugin.v1.Change
-	7,  // 17: kubilitics.plugin.v1.Change.ref:type_name -> kubilitics.plugin.v1.Ref
-	0,  // 18: kubilitics.plugin.v1.Change.from:type_name -> kubilitics.plugin.v1.Health
-	0,  // 19: kubilitics.plugin.v1.Change.to:type_name -> kubilitics.plugin.v1.Health
-	14, // 20: kubilitics.plugin.v1.Change.finding:type_name -> kubilitics.plugin.v1.Finding
-	3,  // 21: kubilitics.plugin.v1.Enricher.Describe:input_type -> kubilitics.plugin.v1.DescribeRequest
-	8,  // 22: kubilitics.plugin.v1.Enricher.Enrich:input_type -> kubilitics.plugin.v1.EnrichRequest
-	3,  // 23: kubilitics.plugin.v1.Notifier.Describe:input_type -> kubilitics.plugin.v1.DescribeRequest
-	15, // 24: kubilitics.plugin.v1.Notifier.Notify:input_type -> kubilitics.plugin.v1.Notification
-	4,  // 25: kubilitics.plugin.v1.Enricher.Describe:output_type -> kubilitics.plugin.v1.EnricherDescription
-	11, // 26: kubilitics.plugin.v1.Enricher.Enrich:output_type -> kubilitics.plugin.v1.EnrichReply
-	5,  // 27: kubilitics.plugin.v1.Notifier.Describe:output_type -> kubilitics.plugin.v1.NotifierDescription
-	17, // 28: kubilitics.plugin.v1.Notifier.Notify:output_type -> kubilitics.plugin.v1.NotifyReply
-	25, // [25:29] is the sub-list for method output_type
-	21, // [21:25] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	5,  // 0: kubilitics.plugin.v1.EnricherDescription.kinds:type_name -> kubilitics.plugin.v1.GroupKind
+	8,  // 1: kubilitics.plugin.v1.EnrichRequest.nodes:type_name -> kubilitics.plugin.v1.Node
+	6,  // 2: kubilitics.plugin.v1.Node.ref:type_name -> kubilitics.plugin.v1.Ref
+	0,  // 3: kubilitics.plugin.v1.Node.health:type_name -> kubilitics.plugin.v1.Health
+	17, // 4: kubilitics.plugin.v1.Node.labels:type_name -> kubilitics.plugin.v1.Node.LabelsEntry
+	18, // 5: kubilitics.plugin.v1.Node.attributes:type_name -> kubilitics.plugin.v1.Node.AttributesEntry
+	9,  // 6: kubilitics.plugin.v1.Node.edges:type_name -> kubilitics.plugin.v1.Edge
+	6,  // 7: kubilitics.plugin.v1.Edge.other:type_name -> kubilitics.plugin.v1.Ref
+	11, // 8: kubilitics.plugin.v1.EnrichReply.nodes:type_name -> kubilitics.plugin.v1.Enrichment
+	6,  // 9: kubilitics.plugin.v1.Enrichment.ref:type_name -> kubilitics.plugin.v1.Ref
+	19, // 10: kubilitics.plugin.v1.Enrichment.attributes:type_name -> kubilitics.plugin.v1.Enrichment.AttributesEntry
+	12, // 11: kubilitics.plugin.v1.Enrichment.edges:type_name -> kubilitics.plugin.v1.AddedEdge
+	13, // 12: kubilitics.plugin.v1.Enrichment.findings:type_name -> kubilitics.plugin.v1.Finding
+	6,  // 13: kubilitics.plugin.v1.AddedEdge.other:type_name -> kubilitics.plugin.v1.Ref
+	1,  // 14: kubilitics.plugin.v1.Finding.severity:type_name -> kubilitics.plugin.v1.Severity
+	15, // 15: kubilitics.plugin.v1.Notification.changes:type_name -> kubilitics.plugin.v1.Change
+	6,  // 16: kubilitics.plugin.v1.Change.ref:type_name -> kubilitics.plugin.v1.Ref
+	0,  // 17: kubilitics.plugin.v1.Change.from:type_name -> kubilitics.plugin.v1.Health
+	0,  // 18: kubilitics.plugin.v1.Change.to:type_name -> kubilitics.plugin.v1.Health
+	13, // 19: kubilitics.plugin.v1.Change.finding:type_name -> kubilitics.plugin.v1.Finding
+	2,  // 20: kubilitics.plugin.v1.Enricher.Describe:input_type -> kubilitics.plugin.v1.DescribeRequest
+	7,  // 21: kubilitics.plugin.v1.Enricher.Enrich:input_type -> kubilitics.plugin.v1.EnrichRequest
+	2,  // 22: kubilitics.plugin.v1.Notifier.Describe:input_type -> kubilitics.plugin.v1.DescribeRequest
+	14, // 23: kubilitics.plugin.v1.Notifier.Notify:input_type -> kubilitics.plugin.v1.Notification
+	3,  // 24: kubilitics.plugin.v1.Enricher.Describe:output_type -> kubilitics.plugin.v1.EnricherDescription
+	10, // 25: kubilitics.plugin.v1.Enricher.Enrich:output_type -> kubilitics.plugin.v1.EnrichReply
+	4,  // 26: kubilitics.plugin.v1.Notifier.Describe:output_type -> kubilitics.plugin.v1.NotifierDescription
+	16, // 27: kubilitics.plugin.v1.Notifier.Notify:output_type -> kubilitics.plugin.v1.NotifyReply
+	24, // [24:28] is the sub-list for method output_type
+	20, // [20:24] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_plugin_v1_plugin_proto_init() }
@@ -1493,7 +1424,7 @@ func file_plugin_v1_plugin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_v1_plugin_proto_rawDesc), len(file_plugin_v1_plugin_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      2,
 			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   2,

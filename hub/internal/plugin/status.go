@@ -1,0 +1,119 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+	"github.com/kubilitics/kubilitics/shared/topo"
+)
+
+// State says what a plugin is doing.
+type State string
+
+// The states of a plugin.
+const (
+	Stopped  State = "stopped"  // the hub doesn't run
+	Starting State = "starting" // its process is starting, or saying who it is
+	Running  State = "running"
+	Resting  State = "resting" // it runs, and is left alone for a while since its calls fail
+	Waiting  State = "waiting" // it ended or was ended, and will be started again
+	Refused  State = "refused" // its program is absent, isn't the one that was pinned, or may be written by everybody; looked at again now and then
+)
+
+// Status is how a plugin fares.
+type Status struct {
+	Name        string           `json:"name"`
+	As          string           `json:"as"` // enricher or notifier
+	Path        string           `json:"path"`
+	State       State            `json:"state"`
+	Since       time.Time        `json:"since"` // of State
+	PID         int              `json:"pid,omitempty"`
+	Says        string           `json:"says,omitempty"`     // the name it gives itself
+	Version     string           `json:"version,omitempty"`  // its own
+	Contract    int              `json:"contract,omitempty"` // the version that was agreed on
+	Kinds       []topo.GroupKind `json:"kinds,omitempty"`
+	Adds        []string         `json:"adds,omitempty"`
+	Restarts    int              `json:"restarts"` // since the hub started
+	LastError   string           `json:"lastError,omitempty"`
+	LastErrorAt time.Time        `json:"lastErrorAt,omitzero"`
+	Calls       int64            `json:"calls"`
+	Failed      int64            `json:"failed"`   // calls, timeouts included
+	Timeouts    int64            `json:"timeouts"` // calls
+	Nodes       int64            `json:"nodes"`    // enriched
+	Refused     int64            `json:"refused"`  // rows that broke a rule
+	LastRefused string           `json:"lastRefused,omitempty"`
+	Skipped     int64            `json:"skipped"`          // nodes given up since the plugin fails on them
+	Behind      topo.Position    `json:"behind,omitempty"` // positions of the tenant's feed it has still to follow
+	Walking     bool             `json:"walking,omitempty"`
+}
+
+// Status tells how the plugins fare that a tenant has, in the order of the configuration.
+func (h *Host) Status(ctx context.Context, tenant fleet.Tenant) ([]Status, error) {
+	progress, err := h.cfg.Store.Progress(ctx, tenant.ID)
+	if err != nil {
+		return nil, err
+	}
+	_, last, err := h.cfg.Store.FeedBounds(ctx, tenant.ID)
+	if err != nil {
+		return nil, err
+	}
+	var all []Status
+	for _, r := range h.plugins {
+		if !r.spec.sees(tenant.Slug) {
+			continue
+		}
+		s := r.now()
+		if p, ok := progress[followerOf(r.spec)]; ok && p.Begun {
+			var n note
+			_ = json.Unmarshal([]byte(p.Note), &n) // unreadable: as if it were at the beginning
+			s.Behind, s.Walking = max(last-p.Position, 0), n.Walk != nil
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+func (r *runner) now() Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.status
+	if s.State == Running && time.Now().Before(r.rest) {
+		s.State = Resting
+	}
+	return s
+}
+
+// metrics are by plugin, whose names the configuration gives.
+type metrics struct {
+	up       *prometheus.GaugeVec
+	restarts *prometheus.CounterVec
+	calls    *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	nodes    *prometheus.CounterVec
+	refused  *prometheus.CounterVec
+	skipped  *prometheus.CounterVec
+	lines    *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kubilitics_plugin_" + name, Help: help}, append([]string{"plugin"}, labels...))
+	}
+	m := &metrics{
+		up:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "kubilitics_plugin_up", Help: "1 while the plugin's process answers."}, []string{"plugin"}),
+		restarts: counter("failed_runs_total", "Runs of the plugin's process that failed to start or ended by themselves."),
+		calls:    counter("calls_total", "Calls, by their result: ok, error, timeout.", "result"),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "kubilitics_plugin_call_seconds", Help: "How long calls take.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}, []string{"plugin"}),
+		nodes:   counter("enriched_nodes_total", "Nodes that were enriched."),
+		refused: counter("refused_rows_total", "Rows of answers that broke a rule."),
+		skipped: counter("skipped_nodes_total", "Nodes given up since the plugin fails on them."),
+		lines:   counter("dropped_log_lines_total", "Lines of the plugin's log beyond what is kept."),
+	}
+	reg.MustRegister(m.up, m.restarts, m.calls, m.seconds, m.nodes, m.refused, m.skipped, m.lines)
+	return m
+}
