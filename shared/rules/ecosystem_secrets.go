@@ -98,7 +98,8 @@ var externalSecretsRows = []Row{
 	{
 		Name: "externalsecret-secret", Type: topo.References, From: of(externalSecrets, "ExternalSecret"),
 		At: []string{"metadata.name"}, Func: "externalSecretTarget", Fields: []string{"", "$.spec.target.name"},
-		Where: []Where{{Path: "$.spec.target.creationPolicy", Not: []string{"None"}}},
+		// With a manifest, what is made is of another kind.
+		Where: []Where{{Path: "$.spec.target.creationPolicy", Not: []string{"None"}}, {Path: "$.spec.target.manifest", Is: []string{""}}},
 		Keep:  []Keep{{Attr: "creationPolicy", Path: "$.spec.target.creationPolicy"}},
 		Doc:   "What is read is kept in the Secret.",
 	},
