@@ -104,12 +104,15 @@ func TestSecretsStay(t *testing.T) {
 	}
 }
 
-// FuzzReduce reads anything as an object of some kinds: it never panics, and what it takes for the name is the name.
+// FuzzReduce reads anything as an object of any kind: it never panics, and what it takes for the name is the name.
 func FuzzReduce(f *testing.F) {
 	f.Add([]byte(`{"metadata":{"name":"a","labels":{"a":"b"}},"spec":{"containers":[{"envFrom":[{"configMapRef":{"name":"x"}}]}]}}`), uint8(0))
 	f.Add([]byte(`{"metadata":{"name":"s"},"data":{"a":"Yg=="}}`), uint8(1))
 	f.Add([]byte(`{"metadata":{"name":"n"},"spec":{"podSelector":{},"ingress":[{"from":[{"ipBlock":{"cidr":"::/0"}}]}]}}`), uint8(2))
 	kinds := []reduce.Kind{kindOf("v1", "Pod"), kindOf("v1", "Secret"), kindOf("networking.k8s.io/v1", "NetworkPolicy"), kindOf("apps/v1", "StatefulSet")}
+	for _, g := range kindsOfAll() {
+		kinds = append(kinds, kindOf(g.apiVersion, g.kind))
+	}
 	reducer := reducer(f)
 	f.Fuzz(func(t *testing.T, raw []byte, kind uint8) {
 		o, err := reducer.Reduce(kinds[int(kind)%len(kinds)], raw, true)
