@@ -61,6 +61,19 @@ func fieldsOf(v reflect.Value, prefix string) []field {
 	return out
 }
 
+// list tells a field that holds parts with keys of their own: only the file can say them.
+func (f field) list() bool {
+	return f.value.Kind() == reflect.Slice && f.value.Type().Elem().Kind() == reflect.Struct
+}
+
+// parts lists the fields of a list's parts: "plugins[0].name".
+func (f field) parts() (out []field) {
+	for i := range f.value.Len() {
+		out = append(out, fieldsOf(f.value.Index(i), fmt.Sprintf("%s[%d].", f.key, i))...)
+	}
+	return out
+}
+
 // flagName is a key as a flag: "tunnel.listen" is --tunnel-listen.
 func flagName(key string) string { return strings.ReplaceAll(key, ".", "-") }
 
@@ -68,10 +81,14 @@ func envName(key string) string {
 	return Prefix + "_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(key))
 }
 
-// Flags adds a flag for every key, and --config for the file. Fields may be string, bool, int, int64, float64, time.Duration or []string.
+// Flags adds a flag for every key, and --config for the file. Fields may be string, bool, int, int64, float64, time.Duration or []string; a list of structs of
+// such fields has no flag and no variable.
 func Flags[T any](set *pflag.FlagSet, defaults T) {
 	set.String("config", "", "the configuration file, instead of the one that is looked for")
 	for _, f := range fieldsOf(reflect.ValueOf(&defaults).Elem(), "") {
+		if f.list() {
+			continue
+		}
 		usage := f.usage + " (" + envName(f.key) + ")"
 		switch d := f.value.Interface().(type) {
 		case string:
@@ -101,6 +118,9 @@ func Load[T any](p Program, set *pflag.FlagSet, defaults T) (T, error) {
 	fields := fieldsOf(reflect.ValueOf(&out).Elem(), "")
 	for _, f := range fields {
 		v.SetDefault(f.key, f.value.Interface())
+		if f.list() {
+			continue
+		}
 		if err := errors.Join(v.BindEnv(f.key, envName(f.key)), v.BindPFlag(f.key, set.Lookup(flagName(f.key)))); err != nil {
 			return out, fault.Wrap(err, fault.Internal, "the key %s can't be read", f.key)
 		}
@@ -128,7 +148,9 @@ func (p Program) checkEnviron(fields []field) error {
 	}
 	var known []string
 	for _, f := range fields {
-		known = append(known, envName(f.key))
+		if !f.list() {
+			known = append(known, envName(f.key))
+		}
 	}
 	for _, e := range environ {
 		name, _, _ := strings.Cut(e, "=")
@@ -172,6 +194,46 @@ func (p Program) readFile(v *viper.Viper, set *pflag.FlagSet, fields []field) er
 	for _, key := range own.AllKeys() {
 		if !slices.Contains(known, key) {
 			return unknown(path, key, known)
+		}
+	}
+	for _, f := range fields {
+		if !f.list() {
+			continue
+		}
+		if err := checkParts(path, own.Get(f.key), f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkParts finds keys that don't exist in what a file says of a list.
+func checkParts(path string, said any, f field) error {
+	if said == nil {
+		return nil
+	}
+	items, ok := said.([]any)
+	if !ok {
+		return fault.New(fault.BadRequest, "%s: %s must be a list", path, f.key).WithField(f.key, "must be a list")
+	}
+	for i, item := range items {
+		at := fmt.Sprintf("%s[%d]", f.key, i)
+		keys, ok := item.(map[string]any)
+		if !ok {
+			return fault.New(fault.BadRequest, "%s: %s must have keys", path, at).WithField(at, "must have keys")
+		}
+		var known []string
+		for _, part := range fieldsOf(reflect.New(f.value.Type().Elem()).Elem(), at+".") {
+			known = append(known, part.key)
+		}
+		one := viper.New()
+		if err := one.MergeConfigMap(keys); err != nil {
+			return fault.Wrap(err, fault.BadRequest, "%s: %s can't be read", path, at)
+		}
+		for _, key := range one.AllKeys() {
+			if !slices.Contains(known, at+"."+key) {
+				return unknown(path, at+"."+key, known)
+			}
 		}
 	}
 	return nil
@@ -230,12 +292,18 @@ type Line struct {
 // Lines lists the effective configuration in the order of the struct.
 func Lines[T any](c T) []Line {
 	var out []Line
-	for _, f := range fieldsOf(reflect.ValueOf(&c).Elem(), "") {
+	all := fieldsOf(reflect.ValueOf(&c).Elem(), "")
+	for i := 0; i < len(all); i++ {
+		f := all[i]
+		if f.list() {
+			all = slices.Insert(all, i+1, f.parts()...)
+			continue
+		}
 		text := fmt.Sprint(f.value.Interface())
 		switch {
 		case f.value.Type() == durationType:
 			text = f.value.Interface().(time.Duration).String()
-		case f.secret && text != "":
+		case f.secret && !f.value.IsZero():
 			text = "********"
 		}
 		out = append(out, Line{f.key, text})

@@ -154,3 +154,53 @@ func TestAWrongFlagIsNamedWithItsNearest(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// part is one of a list, which only a file can say.
+type part struct {
+	Name    string        `conf:"name" usage:"its name"`
+	Key     string        `conf:"key" usage:"a secret" secret:"true"`
+	Env     []string      `conf:"env" usage:"some" secret:"true"`
+	Timeout time.Duration `conf:"timeout" usage:"how long"`
+	When    struct {
+		Kinds []string `conf:"kinds" usage:"which"`
+	} `conf:"when"`
+}
+
+type listed struct {
+	Listen string `conf:"listen" usage:"where to listen"`
+	Parts  []part `conf:"parts" usage:"many"`
+}
+
+func loadListed(t *testing.T, file string) (listed, error) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "hub.yaml"), []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set := pflag.NewFlagSet("hub", pflag.ContinueOnError)
+	Flags(set, listed{})
+	return Load(Program{Name: "hub", Dirs: []string{dir}, Environ: []string{}}, set, listed{})
+}
+
+func TestListsOfParts(t *testing.T) {
+	got, err := loadListed(t, "listen: ':1'\nparts:\n- name: a\n  key: k\n  env: [X=Y]\n  timeout: 3s\n  when:\n    kinds: [Pod, Node]\n- name: b\n")
+	if err != nil || len(got.Parts) != 2 || got.Parts[0].Timeout != 3*time.Second || got.Parts[0].Env[0] != "X=Y" || len(got.Parts[0].When.Kinds) != 2 || got.Parts[1].Name != "b" {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	want := []Line{{"listen", ":1"}, {"parts[0].name", "a"}, {"parts[0].key", "********"}, {"parts[0].env", "********"}, {"parts[0].timeout", "3s"}, {"parts[0].when.kinds", "[Pod Node]"},
+		{"parts[1].name", "b"}, {"parts[1].key", ""}, {"parts[1].env", "[]"}, {"parts[1].timeout", "0s"}, {"parts[1].when.kinds", "[]"}}
+	if lines := Lines(got); !reflect.DeepEqual(lines, want) {
+		t.Errorf("lines %v", lines)
+	}
+	for file, says := range map[string]string{
+		"parts:\n- nam: a\n":                 "the nearest one is \"parts[0].name\"",
+		"parts:\n- when:\n    kind: [Pod]\n": "the nearest one is \"parts[0].when.kinds\"",
+		"parts: 7\n":                         "must be a list",
+		"parts: [7]\n":                       "must have keys",
+		"parts:\n- timeout: soon\n":          "wrong type",
+	} {
+		if _, err := loadListed(t, file); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v", file, err)
+		}
+	}
+}
