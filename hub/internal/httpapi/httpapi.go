@@ -179,6 +179,7 @@ func New(cfg Config) *API {
 		a.resources()
 		a.topology()
 		a.relations()
+		a.groups()
 		a.events()
 		a.tokens()
 		a.documents(r)

@@ -72,6 +72,13 @@ func (p PageParams) page() query.Page { return query.Page{Limit: p.Limit, Contin
 
 // words splits at commas, sorts, and drops what is empty or twice there, so that equal questions look equal.
 func words(values []string) []string {
+	out := listed(values)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// listed splits at commas and drops what is empty, in the order given.
+func listed(values []string) []string {
 	var out []string
 	for _, v := range values {
 		for w := range strings.SplitSeq(v, ",") {
@@ -80,8 +87,7 @@ func words(values []string) []string {
 			}
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return out
 }
 
 // kinds resolves names of kinds among those of one cluster, or of the tenant where it is not about exactly one.

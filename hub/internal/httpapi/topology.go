@@ -51,7 +51,7 @@ func (a *API) graph(ctx context.Context, p fleet.Principal, clusters []fleet.Clu
 	}
 	g := query.GraphQuestion{
 		Where: query.Where{Clusters: clusters, Kinds: kinds, Namespaces: words(in.Namespace), Labels: in.Selector},
-		Types: types, Page: query.Page{Limit: in.Limit, Continue: in.Continue},
+		Types: types, Auto: in.Auto, Page: query.Page{Limit: in.Limit, Continue: in.Continue},
 	}
 	if g.At, err = in.when(); err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (a *API) clusterTopology(ctx context.Context, p fleet.Principal, in *graphI
 // consistent refuses what would be ignored: a neighbourhood has no filters and no pages, and nothing else has a depth.
 func (in *graphInput) consistent() error {
 	given := map[string]bool{
-		"namespace": len(words(in.Namespace)) > 0, "kind": len(words(in.Kind)) > 0, "selector": in.Selector != "", "q": in.Q != "", "continue": in.Continue != "",
+		"namespace": len(words(in.Namespace)) > 0, "kind": len(words(in.Kind)) > 0, "selector": in.Selector != "", "q": in.Q != "", "auto": in.Auto, "continue": in.Continue != "",
 	}
 	why := "can't be combined with focus"
 	if in.Focus == "" {
@@ -112,7 +112,7 @@ func (in *graphInput) consistent() error {
 		why = "is possible together with focus only"
 	}
 	bad := fault.New(fault.BadRequest, "the query parameters don't go together")
-	for _, name := range []string{"namespace", "kind", "selector", "q", "continue", "depth", "direction"} {
+	for _, name := range []string{"namespace", "kind", "selector", "q", "auto", "continue", "depth", "direction"} {
 		if given[name] {
 			bad = bad.WithField(name, "%s", why)
 		}
