@@ -23,6 +23,7 @@ type GraphParams struct {
 	Type      []string `query:"type,explode" doc:"edge types: owns, selects, mounts, references, routes, runs-on, binds, grants, scales, protects, allows, …"`
 	QueryParam
 	AtParam
+	Auto     bool   `query:"auto" doc:"a graph of more than 2000 nodes is answered in groups, which say how they are expanded"`
 	Limit    int    `query:"limit" minimum:"1" maximum:"20000" doc:"nodes at most; 5000 where it isn't given, 1000 around a focus"`
 	Continue string `query:"continue" doc:"the token of the page before"`
 }
