@@ -1,13 +1,11 @@
 package relational
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/topo"
@@ -113,45 +111,6 @@ func (s *snapshot) groups(ctx context.Context, dims grouping, sql string, args [
 	}, sql, args...)
 }
 
-// GroupEdges implements store.Grouped. The resources are found once, by the filter, and edges look up both ends among them.
-func (s *snapshot) GroupEdges(ctx context.Context, f store.Filter, by []store.Dimension, groups []store.Group, types []topo.EdgeType) ([]store.GroupEdge, error) {
-	dims, err := groupingOf(by)
-	if err != nil {
-		return nil, err
-	}
-	_, a, err := s.access(ctx, f.View, f.Clusters)
-	if err != nil || a.empty() || len(groups) == 0 {
-		return nil, err
-	}
-	w, err := s.filtered(&a, &f)
-	if err != nil {
-		return nil, err
-	}
-	columns := dims.columns("r")
-	if !slices.Contains(dims, store.ByCluster) {
-		columns = listOf("r.cluster_id", columns)
-	}
-	nodes := `SELECT r.id, ` + columns + ` FROM ` + s.tables.resources + ` r WHERE ` + w.String()
-	edges := w.edgesWithin(&a, types)
-	ends := listOf(dims.columns("s"), dims.columns("t"), "e.type")
-	place := groupPlaces(groups)
-	all, err := queryAll(ctx, s.conn, func(rows Rows, e *store.GroupEdge) error {
-		var source, target store.Group
-		if err := rows.Scan(append(append(dims.dest(&source), dims.dest(&target)...), (*string)(&e.Type), &e.Number)...); err != nil {
-			return err
-		}
-		e.Source, e.Target = place(source), place(target)
-		return nil
-	}, `WITH n AS MATERIALIZED (`+nodes+`) SELECT `+ends+`, count(*) FROM `+s.tables.edges+` e
-		JOIN n s ON s.cluster_id = e.cluster_id AND s.id = e.source JOIN n t ON t.cluster_id = e.cluster_id AND t.id = e.target
-		WHERE `+edges+` GROUP BY `+ends, w.args...)
-	all = slices.DeleteFunc(all, func(e store.GroupEdge) bool { return e.Source < 0 || e.Target < 0 })
-	slices.SortFunc(all, func(a, b store.GroupEdge) int {
-		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Target, b.Target), cmp.Compare(a.Type, b.Type))
-	})
-	return all, err
-}
-
 // edgesWithin gives the conditions on edges e of those types, in the clusters of an access.
 func (w *where) edgesWithin(a *access, types []topo.EdgeType) string {
 	all := []string{"e.tenant_id = $1"}
@@ -179,24 +138,4 @@ func (a *access) clusters() []int64 {
 		all = append(all, p.clusters...)
 	}
 	return all
-}
-
-// groupPlaces gives a function that finds the place of a group by its dimensions; -1 when it isn't among them.
-func groupPlaces(groups []store.Group) func(store.Group) int {
-	type key struct {
-		cluster    fleet.ClusterID
-		space, app string
-		kind       topo.GroupKind
-	}
-	keyOf := func(g *store.Group) key { return key{g.Cluster, g.Namespace, g.Application, g.Kind} }
-	places := make(map[key]int, len(groups))
-	for i := range groups {
-		places[keyOf(&groups[i])] = i
-	}
-	return func(g store.Group) int {
-		if i, ok := places[keyOf(&g)]; ok {
-			return i
-		}
-		return -1
-	}
 }
