@@ -127,3 +127,27 @@ func abbreviate(kind string) string {
 	}
 	return string(runes[:maxAbbreviation-1]) + "."
 }
+
+// families are kinds that have to do with the same, by the colour of their badges.
+var families = map[string]colour{
+	"workload": hex("#2457a6"), "network": hex("#0f766e"), "config": hex("#6d3fb8"), "storage": hex("#9d3a6b"), "access": hex("#96591a"), "cluster": hex("#475569"),
+}
+
+var familyOf = map[string]string{
+	"Deployment": "workload", "ReplicaSet": "workload", "StatefulSet": "workload", "DaemonSet": "workload", "Pod": "workload", "Job": "workload", "CronJob": "workload",
+	"ReplicationController": "workload", "HorizontalPodAutoscaler": "workload", "VerticalPodAutoscaler": "workload", "PodDisruptionBudget": "workload", "PodSet": "workload",
+	"Application": "workload", "Service": "network", "Ingress": "network", "IngressClass": "network", "EndpointSlice": "network", "Endpoints": "network", "NetworkPolicy": "network",
+	"Gateway": "network", "GatewayClass": "network", "HTTPRoute": "network", "GRPCRoute": "network", "TLSRoute": "network", "TCPRoute": "network", "UDPRoute": "network",
+	"VirtualService": "network", "DestinationRule": "network", "Host": "network", "IPBlock": "network", "ClusterSetService": "network",
+	"ConfigMap": "config", "Secret": "config", "Certificate": "config", "Issuer": "config", "ClusterIssuer": "config", "ExternalSecret": "config",
+	"PersistentVolume": "storage", "PersistentVolumeClaim": "storage", "StorageClass": "storage", "VolumeAttachment": "storage", "VolumeSnapshot": "storage",
+	"VolumeSnapshotContent": "storage", "VolumeSnapshotClass": "storage", "CSIDriver": "storage", "CSINode": "storage",
+	"Role": "access", "RoleBinding": "access", "ClusterRole": "access", "ClusterRoleBinding": "access", "ServiceAccount": "access", "User": "access", "Group": "access",
+}
+
+func badgeColour(kind string) colour {
+	if f, ok := familyOf[kind]; ok {
+		return families[f]
+	}
+	return families["cluster"]
+}

@@ -62,19 +62,22 @@ func (l *layers) pads() (before, after, above, below float32) {
 	return boxPad, boxPad, boxPad + titlePad, boxPad
 }
 
-// across places everything of a region across the layers, from low on, and gives where it ends.
+// across places everything of a region across the layers, from low on, boxes first, and gives where it ends.
 func (l *layers) across(r *region, low float32) float32 {
 	before, after, _, _ := l.pads()
 	r.low, r.high = low, low
-	if len(r.own) > 0 {
-		r.high = l.acrossOwn(r.own, low)
-	}
-	next := r.high
+	next := low
 	for i, box := range r.boxes {
-		if i > 0 || len(r.own) > 0 {
+		if i > 0 {
 			next += partGap
 		}
 		next = l.across(box, next+before) + after
+	}
+	if len(r.own) > 0 {
+		if len(r.boxes) > 0 {
+			next += partGap
+		}
+		next = l.acrossOwn(r.own, next)
 	}
 	r.high = next
 	return next
