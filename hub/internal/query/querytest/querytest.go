@@ -145,6 +145,15 @@ func (c *Cluster) Apply(d topo.Delta) topo.Position {
 	return a.Position
 }
 
+// ApplyLate writes what a resync found, after a gap that began then.
+func (c *Cluster) ApplyLate(gapSince time.Time, d topo.Delta) topo.Position {
+	c.t.Helper()
+	c.seq++
+	a, err := c.store.Apply(c.t.Context(), store.Batch{Scope: c.Scope, Epoch: c.epoch, Seq: c.seq, Delta: d, GapSince: gapSince})
+	c.must(err)
+	return a.Position
+}
+
 // Kinds reports kinds, as an agent does.
 func (c *Cluster) Kinds(kinds ...topo.KindReport) {
 	c.t.Helper()
