@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"encoding/hex"
+	"time"
 
 	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
 	"github.com/kubilitics/kubilitics/shared/topo"
@@ -64,5 +65,17 @@ func state(n *relational.NodeNow) int16 {
 }
 
 // pastAttrs are the attributes that a closed version h had: its own, or those that it inherits with its own behind them.
-var pastAttrs = `CASE WHEN h.labels <> '' THEN h.attrs WHEN h.attrs = '' THEN ` + relational.Inherited("attrs") + `
-	ELSE left(` + relational.Inherited("attrs") + `, -1) || ',' || substr(h.attrs, 2) END`
+func pastAttrs(inherited func(string) string) string {
+	return `CASE WHEN h.labels <> '' THEN h.attrs WHEN h.attrs = '' THEN ` + inherited("attrs") + ` ELSE left(` + inherited("attrs") + `, -1) || ',' || substr(h.attrs, 2) END`
+}
+
+// closedDays has partitions left out that can't have the versions.
+func closedDays(alias string, first, last time.Time) (condition string) {
+	if !first.IsZero() {
+		condition = ` AND ` + alias + `.closed >= '` + first.UTC().Format(time.DateOnly) + `'`
+	}
+	if !last.IsZero() {
+		condition += ` AND ` + alias + `.closed <= '` + last.UTC().Format(time.DateOnly) + `'`
+	}
+	return condition
+}

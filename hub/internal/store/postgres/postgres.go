@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"time"
 
 	migratepgx "github.com/golang-migrate/migrate/v4/database/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -108,11 +107,8 @@ var dialect = relational.Dialect{
 	FirstVersion: `x.state >= 16384`,
 	PastHealth:   `(h.state & 255)`,
 	PastAttrs:    pastAttrs,
-	// It has days left out that can't have them.
-	ClosedSince: func(alias string, at time.Time) string {
-		return ` AND ` + alias + `.closed >= '` + at.UTC().Format(time.DateOnly) + `'`
-	},
-	EachLabel: `CROSS JOIN LATERAL json_each_text(nullif(r.labels, '')::json) AS kv(key, value)`,
+	Closed:       closedDays,
+	EachLabel:    `CROSS JOIN LATERAL json_each_text(nullif(r.labels, '')::json) AS kv(key, value)`,
 	Like: func(expression string, n int) string {
 		return expression + ` ILIKE $` + strconv.Itoa(n) + ` ESCAPE '\'`
 	},

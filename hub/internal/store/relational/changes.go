@@ -27,13 +27,13 @@ func (s *snapshot) since(ctx context.Context, from topo.Position) (*span, error)
 	case from < s.floor:
 		return nil, moment{floor: s.floor}.gone(ctx, s.conn, s.tenant, "from")
 	}
-	old := &snapshot{sql: s.sql, conn: s.conn, tenant: s.tenant, pos: from, floor: s.floor, tables: s.tables}
+	old := &snapshot{sql: s.sql, conn: s.conn, tenant: s.tenant, pos: from, newest: s.newest, floor: s.floor, tables: s.tables}
 	if from < s.pos {
 		// Without the row, which only a position below all that is kept lacks, the time is zero: no day is left out.
 		if _, err := queryOne(ctx, s.conn, `SELECT at FROM feed WHERE tenant_id = $1 AND pos = $2`, []any{int64(s.tenant), int64(from)}, &old.at); err != nil {
 			return nil, err
 		}
-		old.tables = s.sql.pastSources(from, old.at)
+		old.tables = s.sql.pastSources(from, days{old.at, s.newest})
 	}
 	return &span{from: old, to: s}, nil
 }
@@ -43,8 +43,9 @@ func (p *span) within(column string) string {
 	return column + ` > ` + strconv.FormatInt(int64(p.from.pos), 10) + ` AND ` + column + ` <= ` + strconv.FormatInt(int64(p.to.pos), 10)
 }
 
-// closed gives the condition that a version of an alias was closed after the span's beginning, where that lets days be left out.
-func (p *span) closed(alias string) string { return p.to.sql.ClosedSince(alias, p.from.at) }
+// ended and closed give the condition that a version x was closed within the span, or after its beginning, where that lets days be left out.
+func (p *span) ended() string  { return p.to.sql.Closed("x", p.from.at, p.to.at) }
+func (p *span) closed() string { return p.to.sql.Closed("x", p.from.at, p.to.newest) }
 
 // entered are the clusters that were first seen within the span: each row of theirs has come.
 func (p *span) entered(seen *sight) (ids []int64) {
@@ -61,8 +62,8 @@ func (p *span) entered(seen *sight) (ids []int64) {
 func (p *span) touched(w *where, entered []int64) string {
 	const columns = `SELECT x.cluster_id, x.id FROM `
 	selects := []string{
-		columns + `resources_history x WHERE x.tenant_id = $1 AND ` + p.within("x.valid_to") + p.closed("x"),
-		columns + `resources_history x WHERE x.tenant_id = $1 AND ` + w.dialect.FirstVersion + ` AND ` + p.within("x.valid_from") + p.closed("x"),
+		columns + `resources_history x WHERE x.tenant_id = $1 AND ` + p.within("x.valid_to") + p.ended(),
+		columns + `resources_history x WHERE x.tenant_id = $1 AND ` + w.dialect.FirstVersion + ` AND ` + p.within("x.valid_from") + p.closed(),
 		columns + `resources x WHERE x.tenant_id = $1 AND ` + p.within("x.born"),
 	}
 	if len(entered) > 0 {
@@ -209,5 +210,5 @@ func (s *snapshot) named(ctx context.Context, seen *sight, a *access, f *store.F
 		return nil, nil
 	}
 	w.and(anyOf(any))
-	return s.rows(ctx, seen, `SELECT r.cluster_id, r.id, r.valid_from, `+NodeColumns+` FROM `+s.tables.resources+` r WHERE `+w.String(), w.args)
+	return s.rows(ctx, seen, s.tables.resources, w.String(), w.args)
 }

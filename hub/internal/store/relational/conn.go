@@ -35,11 +35,12 @@ type Dialect struct {
 	EachLabel string
 	// PastUID, PastPresence, PastHealth and PastAttrs are what a closed version h of a resource has for the columns of resources. Of attributes, later
 	// ones of the same key count.
-	PastUID, PastPresence, PastHealth, PastAttrs string
+	PastUID, PastPresence, PastHealth string
+	PastAttrs                         func(inherited func(column string) string) string
 	// FirstVersion is the condition that a version x began with its resource.
 	FirstVersion string
-	// ClosedSince gives " AND " and what is known of the versions, by that alias, that were closed after an instant; it may be nothing.
-	ClosedSince func(alias string, at time.Time) string
+	// Closed gives " AND " and what is known of the versions, by that alias, that were closed not before one instant nor after another (zero: any); it may be nothing.
+	Closed func(alias string, first, last time.Time) string
 	// Like gives the condition that an expression fits the LIKE pattern passed as parameter n, whose escape is a backslash; letter case doesn't count.
 	Like func(expression string, n int) string
 	// Pairs gives what to select from to get the pairs of a column, as kv (key, value); Pair gives the value of one key, NULL where there is none. A

@@ -40,8 +40,8 @@ func (s *snapshot) EdgeChanges(ctx context.Context, f store.Filter, from topo.Po
 func (p *span) touchedEdges(w *where, entered []int64) string {
 	const columns = `SELECT x.cluster_id, x.source, x.id, x.target FROM `
 	selects := []string{
-		columns + `edges_history x WHERE x.tenant_id = $1 AND ` + p.within("x.valid_to") + p.closed("x"),
-		columns + `edges_history x WHERE x.tenant_id = $1 AND x.born = x.valid_from AND ` + p.within("x.born") + p.closed("x"),
+		columns + `edges_history x WHERE x.tenant_id = $1 AND ` + p.within("x.valid_to") + p.ended(),
+		columns + `edges_history x WHERE x.tenant_id = $1 AND x.born = x.valid_from AND ` + p.within("x.born") + p.closed(),
 		columns + `edges x WHERE x.tenant_id = $1 AND ` + p.within("x.born"),
 	}
 	if len(entered) > 0 {

@@ -2,7 +2,6 @@ package relational
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
@@ -22,12 +21,12 @@ func (b *Base) ReadAt(ctx context.Context, tenant fleet.TenantID, when store.Whe
 		if err != nil {
 			return err
 		}
-		s := &snapshot{sql: &b.sql, conn: c, tenant: tenant, pos: m.pos, at: m.at, floor: m.floor, tables: current}
+		s := &snapshot{sql: &b.sql, conn: c, tenant: tenant, pos: m.pos, at: m.at, newest: m.latest, floor: m.floor, tables: current}
 		if m.pos < m.newest || !when.Time.IsZero() {
 			s.asked = later(m.at, when.Time)
 		}
 		if m.pos < m.newest {
-			s.tables = b.sql.pastSources(m.pos, m.at)
+			s.tables = b.sql.pastSources(m.pos, days{m.at, m.latest})
 		}
 		return fn(ctx, s)
 	})
@@ -43,17 +42,18 @@ func (b *Base) Resolve(ctx context.Context, tenant fleet.TenantID, when store.Wh
 	return pos, at, err
 }
 
-// moment is a position that was asked for, its instant, the newest position, and the earliest whose rows are all kept.
+// moment is a position that was asked for, the newest position, their instants, and the earliest whose rows are all kept.
 type moment struct {
 	pos, newest, floor topo.Position
-	at                 time.Time
+	at, latest         time.Time // of pos and newest
 }
 
 // resolve finds the newest position that is not after the moment. Before a tenant's first position, as long as nothing was deleted, that is 0, at which
 // there was nothing.
 func resolve(ctx context.Context, c Conn, tenant fleet.TenantID, when store.When) (m moment, err error) {
 	found, err := queryOne(ctx, c, `SELECT pos, at, history_floor FROM tenant_feed WHERE tenant_id = $1`, []any{int64(tenant)},
-		(*int64)(&m.newest), &m.at, (*int64)(&m.floor))
+		(*int64)(&m.newest), &m.latest, (*int64)(&m.floor))
+	m.at = m.latest
 	switch {
 	case err != nil:
 		return m, err
@@ -117,52 +117,6 @@ func (m moment) gone(ctx context.Context, c Conn, tenant fleet.TenantID, field s
 	}
 	return fault.New(fault.Gone, "what was then is not kept any more").
 		WithField(field, "the earliest available is position %d, %s", pos, at.UTC().Format(time.RFC3339Nano))
-}
-
-const currentNodes = `SELECT c.tenant_id, c.cluster_id, c.id, c.api_group, c.kind, c.namespace, c.name, c.uid, c.version, c.presence, c.health, c.status,
-	c.created, c.labels, c.attrs, c.app, c.valid_from FROM resources c WHERE c.valid_from <= `
-
-// Inherited gives what a closed version h that leaves a column out has of it: that of the first version after it that keeps it, else the current row's.
-func Inherited(column string) string {
-	return `coalesce((SELECT x.` + column + ` FROM resources_history x WHERE x.tenant_id = h.tenant_id AND x.cluster_id = h.cluster_id AND x.id = h.id
-		AND x.valid_to > h.valid_to AND x.labels <> '' ORDER BY x.valid_to LIMIT 1),
-	(SELECT y.` + column + ` FROM resources y WHERE y.tenant_id = h.tenant_id AND y.cluster_id = h.cluster_id AND y.id = h.id), '')`
-}
-
-// pastLabels are those that a closed version h had.
-var pastLabels = `coalesce(nullif(CASE WHEN h.labels <> '' THEN h.labels ELSE ` + Inherited("labels") + ` END, '{}'), '')`
-
-// closedCells are the columns of a closed version h, and of its identity f, that make a node, as NodeColumns are those of a current one.
-func (d *Dialect) closedCells() string {
-	return `f.api_group, f.kind, f.namespace, f.name, ` + d.PastUID + ` AS uid, h.version, ` + d.PastPresence + ` AS presence, ` + d.PastHealth + ` AS health,
-	h.status, h.created, ` + pastLabels + ` AS labels, ` + d.PastAttrs + ` AS attrs`
-}
-
-const closedNodes = ` FROM resources_history h JOIN refs f ON f.tenant_id = h.tenant_id AND f.cluster_id = h.cluster_id AND f.id = h.id`
-
-// pastSources are what stands for the rows at a position: current rows that were so already, and closed ones that were so still.
-func (d *Dialect) pastSources(pos topo.Position, at time.Time) sources {
-	p := strconv.FormatInt(int64(pos), 10)
-	spans := ` WHERE h.valid_from <= ` + p + ` AND h.valid_to > ` + p + d.ClosedSince("h", at)
-	now := currentNodes + p
-	then := `SELECT h.tenant_id, h.cluster_id, h.id, ` + d.closedCells() + `, coalesce(` + d.Pair(d.PastAttrs, "'app'") + `, '') AS app, h.valid_from` + closedNodes + spans
-	const edge, label = `tenant_id, cluster_id, source, id, target, rule, type, disc, path, attrs, valid_from`, `tenant_id, cluster_id, id, key, value, valid_from`
-	return sources{
-		resources: `(` + now + ` UNION ALL ` + then + `)`,
-		open:      `(` + now + `)`,
-		closed:    `(` + then + `)`,
-		edges:     `(SELECT ` + edge + ` FROM edges WHERE valid_from <= ` + p + ` UNION ALL SELECT ` + edge + ` FROM edges_history h` + spans + `)`,
-		labels:    `(SELECT ` + label + ` FROM labels WHERE valid_from <= ` + p + ` UNION ALL SELECT ` + label + ` FROM labels_history h` + spans + `)`,
-		manifests: pastManifests(pos),
-	}
-}
-
-// pastManifests stand for the manifests at a position. Each is looked for by its key, so the day need not be known.
-func pastManifests(pos topo.Position) string {
-	const columns = `tenant_id, cluster_id, id, hash, body`
-	p := strconv.FormatInt(int64(pos), 10)
-	return `(SELECT ` + columns + ` FROM manifests WHERE valid_from <= ` + p + ` UNION ALL SELECT ` + columns + ` FROM manifests_history
-		WHERE valid_from <= ` + p + ` AND valid_to > ` + p + `)`
 }
 
 // clustersThen gives the clusters there were, with names and labels as they are now, and with freshness as it was.

@@ -19,27 +19,11 @@ type snapshot struct {
 	tenant fleet.TenantID
 	pos    topo.Position
 	at     time.Time
+	newest time.Time     // the instant of the tenant's newest position
 	floor  topo.Position // the earliest whose rows are all kept
 	asked  time.Time     // the instant that freshness is of; zero: now
 	seen   *sight        // read when first needed
 	tables sources
-}
-
-// sources are what a snapshot's queries select from, in the places of the tables: the tables themselves, or what stands for their rows at a past position.
-// There, open and closed are the two parts of resources, each of which is listed in order by itself.
-type sources struct {
-	resources, edges, labels, manifests string
-	open, closed                        string
-}
-
-var current = sources{resources: "resources", edges: "edges", labels: "labels", manifests: "manifests", open: "resources"}
-
-// parts are what is listed in order.
-func (s *sources) parts() []string {
-	if s.closed == "" {
-		return []string{s.open}
-	}
-	return []string{s.open, s.closed}
 }
 
 // sight is which clusters readers see, and since which position.
@@ -54,6 +38,7 @@ func (b *Base) Read(ctx context.Context, tenant fleet.TenantID, fn func(context.
 	return b.db.Snapshot(ctx, func(ctx context.Context, c Conn) error {
 		s := &snapshot{sql: &b.sql, conn: c, tenant: tenant, tables: current}
 		found, err := queryOne(ctx, c, `SELECT pos, at, history_floor FROM tenant_feed WHERE tenant_id = $1`, []any{int64(tenant)}, (*int64)(&s.pos), &s.at, (*int64)(&s.floor))
+		s.newest = s.at
 		if err != nil {
 			return err
 		}
@@ -200,23 +185,7 @@ func (s *snapshot) page(ctx context.Context, seen *sight, a *access, f *store.Fi
 	if !one {
 		order += ", r.cluster_id"
 	}
-	return s.rows(ctx, seen, `SELECT r.cluster_id, r.id, r.valid_from, `+NodeColumns+` FROM `+table+` r WHERE `+w.String()+order+` LIMIT `+w.param(limit), w.args)
-}
-
-func (s *snapshot) rows(ctx context.Context, seen *sight, sql string, args []any) ([]store.Row, error) {
-	return queryAll(ctx, s.conn, func(rows Rows, r *store.Row) error {
-		var cells NodeCells
-		var from int64
-		if err := rows.Scan(cells.Dest((*int64)(&r.Cluster), &r.ID, &from)...); err != nil {
-			return err
-		}
-		_ = cells.Decode() // a damaged column must not hide the row; Verify finds it
-		if s.tables.closed != "" {
-			cells.Node.Attrs = laid(cells.Node.Attrs)
-		}
-		r.Node, r.Since = cells.Node, seen.since(r.Cluster, from)
-		return nil
-	}, sql, args...)
+	return s.rows(ctx, seen, table, w.String()+order+` LIMIT `+w.param(limit), w.args)
 }
 
 // Number implements store.Snapshot.
@@ -245,7 +214,7 @@ func (s *snapshot) Nodes(ctx context.Context, at store.Scope, ids []topo.ID) ([]
 	w := s.where("r")
 	w.and(w.equal("r.cluster_id", int64(at.Cluster)))
 	w.and(w.ids("r.id", ids))
-	return s.rows(ctx, seen, `SELECT r.cluster_id, r.id, r.valid_from, `+NodeColumns+` FROM `+s.tables.resources+` r WHERE `+w.String(), w.args)
+	return s.rows(ctx, seen, s.tables.resources, w.String(), w.args)
 }
 
 // edgesOf begins the conditions on edges e of one cluster, of those types.

@@ -57,7 +57,7 @@ func (s *snapshot) versions(ctx context.Context, seen *sight, at store.Scope, id
 	}
 	args[len(args)-1] = limit - len(list)
 	later := `CASE WHEN h.valid_to > ` + pos + ` THEN `
-	closed, err := queryAll(ctx, s.conn, scan, `SELECT h.valid_from, `+later+`0 ELSE h.valid_to END, `+manifestBy(later+next+` ELSE h.valid_to END`)+`, `+s.sql.closedCells()+closedNodes+`
+	closed, err := queryAll(ctx, s.conn, scan, `SELECT h.valid_from, `+later+`0 ELSE h.valid_to END, `+manifestBy(later+next+` ELSE h.valid_to END`)+`, `+s.sql.closedCells(days{})+closedNodes+`
 		WHERE h.tenant_id = $1 AND h.cluster_id = $2 AND h.id = $3 AND h.valid_from < $5 AND h.valid_to > $7 ORDER BY h.valid_to DESC LIMIT $6`, append(args, int64(s.floor))...)
 	return append(list, closed...), err
 }

@@ -109,9 +109,9 @@ var dialect = relational.Dialect{
 	PastUID:      `h.uid`,
 	PastPresence: `h.presence`,
 	PastHealth:   `h.health`,
-	PastAttrs:    `h.attrs`,
+	PastAttrs:    func(func(string) string) string { return `h.attrs` },
 	FirstVersion: `x.born = x.valid_from`,
-	ClosedSince:  func(string, time.Time) string { return "" },
+	Closed:       func(string, time.Time, time.Time) string { return "" },
 	EachLabel:    `JOIN json_each(nullif(r.labels, '')) AS kv`,
 	Like: func(expression string, n int) string {
 		return expression + ` LIKE $` + strconv.Itoa(n) + ` ESCAPE '\'`
