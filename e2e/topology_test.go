@@ -1,0 +1,288 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubilitics/kubilitics/e2e/demo/app"
+	"github.com/kubilitics/kubilitics/e2e/stack"
+)
+
+// What people come for: the questions about the topology of the demo application in two clusters, now and then.
+func TestTopology(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database) {
+		r := start(t, db)
+		eu, us := r.join(t, world.eu, world.eu.agent), r.join(t, world.us, world.us.agent)
+		r.live(t, eu, us)
+		q := &questions{rig: r, eu: eu, us: us, at: "/api/v1/clusters/" + eu.id}
+		t.Run("paths", q.paths)
+		t.Run("impact", q.impact)
+		t.Run("groups", q.groups)
+		t.Run("health", q.health)
+		t.Run("what clusters share", q.shared)
+		t.Run("the past", q.past)
+		t.Run("bad input", q.badInput)
+		for _, m := range []*member{eu, us} {
+			q.invariants(t, m)
+		}
+	})
+}
+
+type questions struct {
+	*rig
+	eu, us *member
+	at     string // root of eu's paths
+}
+
+type named struct{ Group, Kind, Namespace, Name string }
+
+func (n named) String() string {
+	kind := n.Kind
+	if n.Group != "" {
+		kind += "." + n.Group
+	}
+	return strings.TrimPrefix(kind+" "+n.Namespace+"/"+n.Name, " /")
+}
+
+func (q *questions) paths(t *testing.T) {
+	got := get[struct {
+		Outcome string
+		Length  int
+		Paths   [][]string
+		Nodes   []named
+	}](t, &q.hub.Client, q.at+"/topology/paths?from=Ingress/shop/storefront&to=ConfigMap/shop/storefront-config&maxLength=6")
+	if got.Outcome != "found" || got.Length < 2 || len(got.Paths) == 0 {
+		t.Errorf("from the Ingress to the storefront's settings: %+v", got)
+	}
+}
+
+func (q *questions) impact(t *testing.T) {
+	type answer struct {
+		Affected []struct {
+			named
+			Severity, Reason string
+			Depth            int
+		}
+		Hits   []struct{ Kind, Sentence string }
+		Counts struct{ Breaks, Degrades int }
+	}
+	got := get[answer](t, &q.hub.Client, q.at+"/topology/impact?focus=ConfigMap/shop/storefront-config")
+	severity := map[string]string{}
+	for _, a := range got.Affected {
+		severity[a.Kind+" "+a.Name] = a.Severity
+		if a.Reason == "" {
+			t.Errorf("%s is affected for no reason", a.named)
+		}
+	}
+	// The Ingress has another Service, too.
+	for name, want := range map[string]string{"Deployment storefront": "breaks", "Service storefront": "breaks", "Ingress storefront": "degrades"} {
+		if severity[name] != want {
+			t.Errorf("without the storefront's settings, %s %s, not %s: %v", name, severity[name], want, severity)
+		}
+	}
+}
+
+func (q *questions) groups(t *testing.T) {
+	got := get[struct {
+		Groups []struct {
+			Namespace string
+			Count     int
+			Worst     string
+			Expand    map[string]string
+		}
+		GroupEdges []struct{ Source, Target, Number int }
+	}](t, &q.hub.Client, "/api/v1/topology/groups?groupBy=namespace&cluster="+q.eu.id)
+	sum, worst := 0, map[string]string{}
+	for _, g := range got.Groups {
+		sum += g.Count
+		worst[g.Namespace] = g.Worst
+	}
+	if worst[app.MistakeNamespace] != "error" || len(got.GroupEdges) == 0 {
+		t.Errorf("the groups are %+v", got)
+	}
+	eventually(t, "the groups hold all there is", 10*time.Second, func() error {
+		all := get[info](t, &q.hub.Client, q.at+"/info")
+		if all.Cluster.Resources != sum {
+			return fmt.Errorf("%d resources in groups, %d in all", sum, all.Cluster.Resources)
+		}
+		return nil
+	})
+	for _, g := range got.Groups {
+		if g.Namespace != "shop" {
+			continue
+		}
+		values := url.Values{"cluster": {q.eu.id}, "limit": {"1000"}}
+		for k, v := range g.Expand {
+			values.Set(k, v)
+		}
+		if list := get[page[stack.Resource]](t, &q.hub.Client, "/api/v1/resources?"+values.Encode()); len(list.Items) != g.Count {
+			t.Errorf("the group of shop counts %d and expands to %d", g.Count, len(list.Items))
+		}
+	}
+}
+
+func (q *questions) health(t *testing.T) {
+	eventually(t, "the deliberate mistake shows in the health of its workload, and of all above it", 30*time.Second, func() error {
+		type answer struct {
+			Worst     string
+			Workloads []struct {
+				named
+				Rollup struct{ Worst string }
+			}
+		}
+		got := get[answer](t, &q.hub.Client, "/api/v1/health?level=workload&namespace="+app.MistakeNamespace+"&cluster="+q.eu.id)
+		for _, w := range got.Workloads {
+			if w.Name == app.MistakeDeployment && w.Rollup.Worst != "error" {
+				return fmt.Errorf("%s is %s", w.named, w.Rollup.Worst)
+			}
+		}
+		for _, level := range []string{"tenant", "cluster", "namespace", "application"} {
+			if all := get[answer](t, &q.hub.Client, "/api/v1/health?level="+level+"&cluster="+q.eu.id); all.Worst != "error" {
+				return fmt.Errorf("at the level of %s it is %s", level, all.Worst)
+			}
+		}
+		if len(got.Workloads) == 0 {
+			return errors.New("there are no workloads")
+		}
+		return nil
+	})
+}
+
+// The Service in us names the host of an Ingress in eu.
+func (q *questions) shared(t *testing.T) {
+	eventually(t, "a host ties the clusters together", 30*time.Second, func() error {
+		got := get[struct {
+			Items []struct {
+				Name     string
+				Clusters []struct {
+					Cluster string
+					Edges   []struct{ Source, Target named }
+				}
+			}
+		}](t, &q.hub.Client, "/api/v1/topology/shared?kind=Host")
+		for _, item := range got.Items {
+			if item.Name != "recommendations.eu.tidewater.example" {
+				continue
+			}
+			ends := map[string]bool{}
+			for _, c := range item.Clusters {
+				for _, e := range c.Edges {
+					ends[c.Cluster+e.Source.Kind], ends[c.Cluster+e.Target.Kind] = true, true
+				}
+			}
+			if ends[q.eu.id+"Ingress"] && ends[q.us.id+"Service"] {
+				return nil
+			}
+			return fmt.Errorf("the ends are %v", ends)
+		}
+		return fmt.Errorf("shared are %+v", got.Items)
+	})
+}
+
+// past changes an object, and asks of before and after.
+func (q *questions) past(t *testing.T) {
+	ns, name := "shop", "past-"+q.db.tag
+	maps := world.eu.client.CoreV1().ConfigMaps(ns)
+	before := get[page[stack.Resource]](t, &q.hub.Client, "/api/v1/resources?limit=1").Position
+	if _, err := maps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"colour": "blue"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	path := q.at + "/resources/-/-/configmaps/" + ns + "/" + name
+	first := q.position(t, path, "version", "")
+	if _, err := maps.Patch(t.Context(), name, types.MergePatchType, []byte(`{"metadata":{"labels":{"era":"new"}},"data":{"colour":"red"}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	second := q.position(t, path, "era", "new")
+	if err := maps.Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the object is gone", 10*time.Second, func() error {
+		return wantStatus(q.hub.Get(t.Context(), path, nil), http.StatusNotFound)
+	})
+	if err := wantStatus(q.hub.Get(t.Context(), fmt.Sprint(path, "?at=", before), nil), http.StatusNotFound); err != nil {
+		t.Error("before it was made:", err)
+	}
+	for at, label := range map[int64]string{first: "", second: "new"} {
+		got := get[detail](t, &q.hub.Client, fmt.Sprint(path, "?at=", at))
+		if got.Resource.Labels["era"] != label {
+			t.Errorf("at %d its labels are %v", at, got.Resource.Labels)
+		}
+		list := get[page[stack.Resource]](t, &q.hub.Client, fmt.Sprint("/api/v1/resources?kind=ConfigMap&labelSelector=era%3Dnew&cluster=", q.eu.id, "&at=", at))
+		if found := slices.ContainsFunc(list.Items, func(r stack.Resource) bool { return r.Name == name }); found != (label == "new") {
+			t.Errorf("at %d the label finds it: %v", at, found)
+		}
+	}
+}
+
+// position waits until the object has a label (none: is there), and gives the position since when.
+func (q *questions) position(t *testing.T, path, label, value string) (since int64) {
+	t.Helper()
+	eventually(t, "the hub knows of the change", 10*time.Second, func() error {
+		var got struct {
+			Resource struct {
+				Labels map[string]string
+				Since  int64
+			}
+		}
+		err := q.hub.Get(t.Context(), path, &got)
+		if err == nil && got.Resource.Labels[label] != value {
+			err = fmt.Errorf("its labels are %v", got.Resource.Labels)
+		}
+		since = got.Resource.Since
+		return err
+	})
+	return since
+}
+
+func wantStatus(err error, status int) error {
+	var p *stack.Problem
+	if errors.As(err, &p) && p.Status == status {
+		return nil
+	}
+	return fmt.Errorf("got %v, want status %d", err, status)
+}
+
+func (q *questions) badInput(t *testing.T) {
+	for path, status := range map[string]int{
+		"/api/v1/resources?q=kin:Pod":                                 400,
+		"/api/v1/resources?at=yesterday":                              400,
+		"/api/v1/resources?at=99999999":                               400,
+		"/api/v1/topology/groups?groupBy=colour":                      400,
+		q.at + "/topology/paths?from=Pod&to=Node/x":                   400,
+		q.at + "/topology/impact?focus=Pod/shop/nobody":               404,
+		q.at + "/topology?selector=a%20b":                             400,
+		"/api/v1/topology/shared?kind=Pod":                            400,
+		"/api/v1/health?level=universe":                               400,
+		q.at + "/topology/paths?from=Pod/a/b&to=Pod/a/c&maxLength=13": 400,
+	} {
+		err := q.hub.Get(t.Context(), path, nil)
+		var p *stack.Problem
+		if !errors.As(err, &p) || p.Status != status || (status == 400 && !strings.Contains(fmt.Sprint(p), `"name"`)) {
+			t.Errorf("%s: %v, want status %d and the field", path, err, status)
+		}
+	}
+}
+
+// invariants asks the hub to look whether what must always hold does.
+func (r *rig) invariants(t *testing.T, m *member) {
+	t.Helper()
+	var out struct {
+		Violations []struct{ Rule, Key, Detail string }
+	}
+	if err := r.hub.Do(t.Context(), http.MethodPost, "/api/v1/clusters/"+m.id+"/check", nil, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range out.Violations {
+		t.Errorf("%s: %s: %s: %s", m.name, v.Rule, v.Key, v.Detail)
+	}
+}
