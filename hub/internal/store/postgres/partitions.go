@@ -2,10 +2,12 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 var historyTables = []string{"resources_history", "labels_history", "edges_history", "manifests_history"}
@@ -18,12 +20,28 @@ const dayForm = "20060102"
 // One number for all hubs, so that only one makes or drops partitions at a time.
 const partitionLock = `SELECT pg_advisory_xact_lock(7310872641)`
 
-// makeDays makes history's partitions for today and the days to come. A day that has rows in the rest already stays there.
-func (s *Store) makeDays(ctx context.Context) error {
-	return s.transact(ctx, pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
+// brief begins a transaction that makes or drops partitions, for which a table must be nobody else's for a moment. While it waits for that moment, nobody
+// else gets the table: so it waits for long readers no more than this, and tries again with the next trimming.
+var brief = pgx.TxOptions{BeginQuery: `BEGIN; SET LOCAL lock_timeout = '500ms'`}
+
+// alter runs a transaction that makes or drops partitions; done is false when the tables weren't to be had.
+func (s *Store) alter(ctx context.Context, fn func(context.Context, pgx.Tx) error) (done bool, err error) {
+	err = s.transact(ctx, brief, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, partitionLock); err != nil {
 			return err
 		}
+		return fn(ctx, tx)
+	})
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "55P03" { // lock not available
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// makeDays makes history's partitions for today and the days to come. A day that has rows in the rest already stays there.
+func (s *Store) makeDays(ctx context.Context) error {
+	_, err := s.alter(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		have, err := partitions(ctx, tx)
 		if err != nil {
 			return err
@@ -38,6 +56,7 @@ func (s *Store) makeDays(ctx context.Context) error {
 		}
 		return nil
 	})
+	return err // days that weren't made are made the next time: there are some ahead
 }
 
 func makeDay(ctx context.Context, tx pgx.Tx, have map[string]bool, table string, day time.Time) error {
@@ -73,10 +92,7 @@ func (s *Store) TrimHistory(ctx context.Context, before time.Time, limit int) (m
 	if err := s.makeDays(ctx); err != nil {
 		return false, err
 	}
-	err = s.transact(ctx, pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, partitionLock); err != nil {
-			return err
-		}
+	dropped, err := s.alter(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		have, err := partitions(ctx, tx)
 		if err != nil {
 			return err
@@ -90,10 +106,16 @@ func (s *Store) TrimHistory(ctx context.Context, before time.Time, limit int) (m
 				return err
 			}
 		}
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	err = s.transact(ctx, pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
 		more, err = trimRest(ctx, tx, before, limit)
 		return err
 	})
-	return more, err
+	return more || !dropped, err
 }
 
 func trimRest(ctx context.Context, tx pgx.Tx, before time.Time, limit int) (more bool, err error) {

@@ -30,11 +30,12 @@ func (b *Base) Trim(ctx context.Context, keep store.Keep, limit int) (more bool,
 	if err := b.sweepRefs(ctx, limit); err != nil {
 		return false, err
 	}
-	stale, err := b.trimStreams(ctx, instant.Add(-keep.Events), limit)
+	stale, err := b.trimStreams(ctx, instant.Add(-keep.Events), instant.Add(-keep.History), limit)
 	return more || left || stale, err
 }
 
-// trimFeed moves two marks up the tenant's feed: below the first, entries are no longer read; below the second, rows are deleted.
+// trimFeed moves two marks up the tenant's feed: below the first, entries are no longer read; before the second, nothing of the past is. The second moves
+// all the way at once, and before anything is deleted, so that no reader misses what it was promised. Its own row stays, for its instant.
 func (b *Base) trimFeed(ctx context.Context, tenant fleet.TenantID, instant time.Time, keep store.Keep, limit int) (more bool, err error) {
 	err = b.db.Write(ctx, func(ctx context.Context, c Conn) error {
 		var trimmed, floor int64
@@ -45,27 +46,24 @@ func (b *Base) trimFeed(ctx context.Context, tenant fleet.TenantID, instant time
 		if err != nil {
 			return err
 		}
-		forgotten, stay, err := older(ctx, c, tenant, floor, instant.Add(-keep.History), limit)
-		if err != nil {
+		forgotten := floor
+		if _, err := queryOne(ctx, c, `SELECT pos FROM feed WHERE tenant_id = $1 AND at < $2 ORDER BY at DESC LIMIT 1`,
+			[]any{int64(tenant), instant.Add(-keep.History)}, &forgotten); err != nil {
 			return err
 		}
-		more = left || stay
-		if unread == trimmed && forgotten == floor {
-			return nil
-		}
-		for _, step := range []struct {
-			sql  string
-			args []any
-		}{
-			{`UPDATE feed SET payload = NULL WHERE tenant_id = $1 AND pos > $2 AND pos <= $3 AND payload IS NOT NULL`, []any{int64(tenant), trimmed, unread}},
-			{`DELETE FROM feed WHERE tenant_id = $1 AND pos <= $2`, []any{int64(tenant), min(forgotten, unread)}},
-			{`UPDATE tenant_feed SET trimmed = $2, history_floor = $3 WHERE tenant_id = $1`, []any{int64(tenant), unread, forgotten}},
-		} {
-			if _, err := c.Exec(ctx, step.sql, step.args...); err != nil {
+		forgotten = max(forgotten, floor)
+		if unread != trimmed || forgotten != floor {
+			if _, err := c.Exec(ctx, `UPDATE feed SET payload = NULL WHERE tenant_id = $1 AND pos > $2 AND pos <= $3 AND payload IS NOT NULL`, int64(tenant), trimmed, unread); err != nil {
+				return err
+			}
+			if _, err := c.Exec(ctx, `UPDATE tenant_feed SET trimmed = $2, history_floor = $3 WHERE tenant_id = $1`, int64(tenant), unread, forgotten); err != nil {
 				return err
 			}
 		}
-		return nil
+		gone, err := c.Exec(ctx, `DELETE FROM feed WHERE tenant_id = $1 AND pos IN (SELECT pos FROM feed WHERE tenant_id = $1 AND pos < $2 ORDER BY pos LIMIT $3)`,
+			int64(tenant), min(forgotten, unread+1), limit)
+		more = left || gone >= int64(limit)
+		return err
 	})
 	return more, err
 }
@@ -78,15 +76,15 @@ func older(ctx context.Context, c Conn, tenant fleet.TenantID, mark int64, befor
 	return max(pos, mark), n >= int64(limit), err
 }
 
-// trimStreams deletes Kubernetes Events and quarantine records not heard of since.
-func (b *Base) trimStreams(ctx context.Context, before time.Time, limit int) (more bool, err error) {
+// trimStreams deletes Kubernetes Events and quarantine records not heard of since, and freshness that ended before all history.
+func (b *Base) trimStreams(ctx context.Context, before, past time.Time, limit int) (more bool, err error) {
 	err = b.db.Write(ctx, func(ctx context.Context, c Conn) error {
-		for _, sql := range []string{
+		for i, sql := range []string{
 			`DELETE FROM events WHERE (tenant_id, cluster_id, uid) IN (SELECT tenant_id, cluster_id, uid FROM events WHERE seen < $1 ORDER BY seen LIMIT $2)`,
 			`DELETE FROM quarantine WHERE (tenant_id, cluster_id, tbl, row_key) IN (SELECT tenant_id, cluster_id, tbl, row_key FROM quarantine WHERE last < $1 LIMIT $2)`,
 			`DELETE FROM freshness WHERE (tenant_id, cluster_id, since) IN (SELECT tenant_id, cluster_id, since FROM freshness WHERE until < $1 LIMIT $2)`,
 		} {
-			n, err := c.Exec(ctx, sql, before, limit)
+			n, err := c.Exec(ctx, sql, []time.Time{before, before, past}[i], limit)
 			if err != nil {
 				return err
 			}

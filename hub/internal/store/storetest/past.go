@@ -139,6 +139,157 @@ func pastRows(_ *testing.T, h *house) {
 	h.equal(len(h.nodesAt(at(changed.Position), store.Filter{})), 0)
 }
 
+// pastIsForgotten: what is older than it is kept is Gone, with the earliest there is, and the earliest is still right.
+func pastIsForgotten(_ *testing.T, h *house) {
+	s := h.loaded(store.Delta{Nodes: []topo.Node{pod("a"), pod("b")}})
+	var made []store.Applied
+	for i := range int64(6) {
+		made = append(made, s.apply(store.Delta{Nodes: []topo.Node{with(pod("a"), func(n *topo.Node) { n.Created = i })}}))
+	}
+	kept := made[3]
+	for more := true; more; {
+		var err error
+		// The floor is the newest position before the instant that this leaves out, which lies between two of them.
+		more, err = h.Store.Trim(h.ctx, store.Keep{Feed: time.Hour, History: time.Since(kept.At.Add(time.Microsecond)), Events: time.Hour}, 2)
+		h.must(err)
+		kept = made[len(made)-1]
+		for i := len(made) - 1; i >= 0; i-- {
+			if _, _, err := h.Store.Resolve(h.ctx, h.tenant, at(made[i].Position)); err == nil {
+				kept = made[i]
+			}
+		}
+	}
+	if kept.Position <= made[0].Position {
+		h.Fatal("nothing was forgotten")
+	}
+	says := fmt.Sprintf("the earliest available is position %d, %s", kept.Position, kept.At.Format(time.RFC3339Nano))
+	h.wantAt(at(kept.Position-1), fault.Gone, says)
+	h.wantAt(at(1), fault.Gone, says)
+	h.wantAt(store.When{Time: kept.At.Add(-time.Microsecond)}, fault.Gone, says)
+	h.wantAt(store.When{Time: time.Unix(0, 0)}, fault.Gone, says)
+	for _, a := range made {
+		if a.Position < kept.Position {
+			continue
+		}
+		h.equal(h.nodesAt(at(a.Position), store.Filter{Names: []string{"a"}})[0].Created, int64(a.Position-made[0].Position))
+	}
+	h.read(func(snap store.Snapshot) error {
+		list, err := snap.History(h.ctx, s.at, ref("Pod", "a").ID(), 0, 100)
+		h.must(err)
+		h.equal(list[len(list)-1].Since <= kept.Position, true)
+		_, err = snap.RowChanges(h.ctx, store.Filter{View: h.everything()}, kept.Position-1, nil, 10)
+		h.wantCode(err, fault.Gone)
+		_, err = snap.EdgeChanges(h.ctx, store.Filter{View: h.everything()}, kept.Position-1, nil, 10)
+		h.wantCode(err, fault.Gone)
+		changes, err := snap.RowChanges(h.ctx, store.Filter{View: h.everything()}, kept.Position, nil, 10)
+		h.equal(len(changes), map[bool]int{true: 1}[kept.Position < made[5].Position])
+		return err
+	})
+}
+
+// lateChanges: what a resync found carries the gap's start, and what it found unchanged leaves no trace.
+func lateChanges(_ *testing.T, h *house) {
+	a, b := pod("a", "app", "web"), pod("b")
+	mount := edge(a.Ref, b.Ref, "r")
+	text := topo.Manifest{Ref: a.Ref, Hash: topo.ID{1}, Body: []byte("x")}
+	whole := store.Delta{Nodes: []topo.Node{a, b}, Edges: []topo.Edge{mount}, Manifests: []topo.Manifest{text}}
+	s := h.loaded(whole)
+	h.must(h.Store.CloseSession(h.ctx, s.at, s.epoch, time.Now()))
+	s = h.open(s.at)
+	gap := time.Now().Add(-time.Hour).UTC().Truncate(time.Microsecond)
+	resync := func(d store.Delta) store.Applied {
+		h.Helper()
+		s.seq++
+		applied, err := h.Store.Apply(h.ctx, store.Batch{Scope: s.at, Epoch: s.epoch, Seq: s.seq, Delta: d, GapSince: gap})
+		h.must(err)
+		return applied
+	}
+	h.equal(resync(whole).Position, topo.Position(0))
+	h.equal([]int{h.count("resources_history"), h.count("edges_history"), h.count("manifests_history"), h.count("labels_history")}, []int{0, 0, 0, 0})
+
+	found := resync(store.Delta{Nodes: []topo.Node{with(a, func(n *topo.Node) { n.Status = "Failed" })}})
+	plain := s.apply(store.Delta{Nodes: []topo.Node{a}, Manifests: []topo.Manifest{{Ref: a.Ref, Hash: topo.ID{2}, Body: []byte("y")}}})
+	h.read(func(snap store.Snapshot) error {
+		list, err := snap.History(h.ctx, s.at, a.Ref.ID(), 0, 10)
+		h.must(err)
+		h.equal(len(list), 3)
+		for i, want := range []struct {
+			since, to topo.Position
+			gap       time.Time
+			status    string
+			manifest  topo.ID
+		}{{plain.Position, 0, time.Time{}, "Running", topo.ID{2}}, {found.Position, plain.Position, gap, "Failed", topo.ID{1}}, {list[2].Since, found.Position, time.Time{}, "Running", topo.ID{1}}} {
+			v := list[i]
+			h.equal([]any{v.Since, v.To, v.GapSince, v.Node.Status, v.Manifest}, []any{want.since, want.to, want.gap, want.status, want.manifest})
+			m, err := snap.ManifestAt(h.ctx, s.at, a.Ref.ID(), v.Since)
+			h.equal([]any{m.Hash, err}, []any{want.manifest, nil})
+		}
+		h.equal([]time.Time{list[1].Began, list[1].Ended, list[0].Ended}, []time.Time{found.At, plain.At, {}})
+		_, err = snap.ManifestAt(h.ctx, s.at, a.Ref.ID(), found.Position+100)
+		h.wantCode(err, fault.NotFound)
+		_, err = snap.ManifestAt(h.ctx, s.at, b.Ref.ID(), list[2].Since)
+		h.wantCode(err, fault.NotFound)
+		return nil
+	})
+
+	// A cluster that no longer shares manifests takes back those it shared.
+	_, err := h.Store.OpenSession(h.ctx, s.at, store.Hello{Share: fleet.ShareTopology, KubeUID: "uid-" + s.at.Cluster.String()})
+	h.must(err)
+	h.equal([]int{h.count("manifests"), h.count("manifests_history")}, []int{0, 0})
+	h.readAt(at(found.Position), func(snap store.Snapshot) error {
+		_, err := snap.Manifest(h.ctx, s.at, a.Ref.ID())
+		h.wantCode(err, fault.NotFound)
+		list, err := snap.History(h.ctx, s.at, a.Ref.ID(), 0, 10)
+		h.equal([]any{len(list), list[0].Manifest, list[0].To}, []any{2, topo.ID{}, topo.Position(0)})
+		return err
+	})
+}
+
+// changesOf: an object that came and went, one that was replaced, one whose labels alone changed, and one that is as it was.
+func changesOf(_ *testing.T, h *house) {
+	s := h.loaded(store.Delta{Nodes: []topo.Node{pod("back", "app", "web"), pod("labels", "app", "web"), pod("replaced"), pod("same"), pod("went")}})
+	before, _, err := h.Store.Resolve(h.ctx, h.tenant, store.When{})
+	h.must(err)
+	s.apply(store.Delta{Nodes: []topo.Node{pod("came"), pod("passing")}, GoneNodes: []topo.ID{ref("Pod", "went").ID(), ref("Pod", "replaced").ID(), ref("Pod", "back").ID()}})
+	replaced := with(pod("replaced"), func(n *topo.Node) { n.UID = "other" })
+	s.apply(store.Delta{Nodes: []topo.Node{replaced, pod("back", "app", "web"), pod("labels", "app", "api")}, GoneNodes: []topo.ID{ref("Pod", "passing").ID()}})
+	other := h.loaded(store.Delta{Nodes: []topo.Node{pod("elsewhere")}})
+	h.read(func(snap store.Snapshot) error {
+		got := map[string][2]*topo.Node{}
+		changes, err := snap.RowChanges(h.ctx, store.Filter{View: h.everything()}, before, nil, 100)
+		for _, c := range changes {
+			var ends [2]*topo.Node
+			for i, r := range []*store.Row{c.Before, c.After} {
+				if r != nil {
+					ends[i] = &r.Node
+				}
+			}
+			got[c.Key.Ref.Name] = ends
+		}
+		node := func(n topo.Node) *topo.Node { return &n }
+		h.equal(got, map[string][2]*topo.Node{
+			"came":      {nil, node(pod("came"))},
+			"went":      {node(pod("went")), nil},
+			"replaced":  {node(pod("replaced")), &replaced},
+			"labels":    {node(pod("labels", "app", "web")), node(pod("labels", "app", "api"))},
+			"elsewhere": {nil, node(pod("elsewhere"))},
+		})
+		web := store.Filter{View: h.everything(), Clusters: clustersOf(s.at), Labels: []store.Requirement{{Key: "app", Op: store.In, Values: []string{"web"}}}}
+		changes, err = snap.RowChanges(h.ctx, web, before, nil, 100)
+		h.must(err)
+		h.equal([]any{len(changes), changes[0].Key.Ref.Name}, []any{1, "labels"})
+		narrow := fleet.View{Tenant: h.tenant, Clusters: map[fleet.ClusterID][]string{s.at.Cluster: {"bank"}, other.at.Cluster: nil}}
+		changes, err = snap.RowChanges(h.ctx, store.Filter{View: narrow}, before, nil, 100)
+		h.must(err)
+		h.equal([]any{len(changes), changes[0].Key.Ref.Name}, []any{1, "elsewhere"})
+		_, err = snap.RowChanges(h.ctx, store.Filter{View: h.everything()}, snap.Position()+1, nil, 1)
+		h.wantCode(err, fault.BadRequest)
+		changes, err = snap.RowChanges(h.ctx, store.Filter{View: h.everything()}, snap.Position(), nil, 1)
+		h.equal([]any{len(changes), err}, []any{0, nil})
+		return nil
+	})
+}
+
 // pastFreshness: a moment inside an outage says stale, since then, though it was found out later.
 func pastFreshness(_ *testing.T, h *house) {
 	s := h.loaded(store.Delta{Nodes: []topo.Node{pod("a")}})
