@@ -103,7 +103,8 @@ type Config struct {
 	// TrustedProxies are the peers whose X-Forwarded-For is believed, for the log; none by default.
 	TrustedProxies []netip.Prefix
 
-	RequestTimeout time.Duration // of everything but streams; 30 s
+	RequestTimeout time.Duration // of everything but streams and exports; 30 s
+	ExportTimeout  time.Duration // 10 min
 	WriteTimeout   time.Duration // of one frame of a stream; 10 s
 	PingEvery      time.Duration // on idle streams; 20 s
 	Streams        int           // open at once; 10,000
@@ -114,6 +115,7 @@ type Config struct {
 
 func (c Config) complete() Config {
 	c.RequestTimeout = or(c.RequestTimeout, 30*time.Second)
+	c.ExportTimeout = or(c.ExportTimeout, 10*time.Minute)
 	c.WriteTimeout = or(c.WriteTimeout, 10*time.Second)
 	c.PingEvery = or(c.PingEvery, 20*time.Second)
 	c.Streams = or(c.Streams, 10_000)
@@ -180,6 +182,8 @@ func New(cfg Config) *API {
 		a.topology()
 		a.relations()
 		a.groups()
+		a.history()
+		a.exports()
 		a.events()
 		a.tokens()
 		a.documents(r)

@@ -189,10 +189,14 @@ func (a *API) deadline(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), a.cfg.RequestTimeout)
+		limit := a.cfg.RequestTimeout
+		if strings.HasSuffix(r.URL.Path, "/export") {
+			limit = a.cfg.ExportTimeout
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), limit)
 		defer cancel()
-		_ = c.SetReadDeadline(time.Now().Add(a.cfg.RequestTimeout))
-		_ = c.SetWriteDeadline(time.Now().Add(2 * a.cfg.RequestTimeout))
+		_ = c.SetReadDeadline(time.Now().Add(limit))
+		_ = c.SetWriteDeadline(time.Now().Add(2 * limit))
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }

@@ -14,7 +14,7 @@ import (
 func (a *API) resources() {
 	read(a, route(http.MethodGet, "/api/v1/resources", "list-resources", "List resources across clusters", "resources"), a.listResources)
 	read(a, route(http.MethodGet, clusterRoot+"/resources/{group}/{version}/{plural}", "list-cluster-resources", "List resources of a kind", "resources"), a.listKind)
-	read(a, route(http.MethodGet, clusterRoot+"/resources/{group}/{version}/{plural}/{namespace}/{name}", "get-resource", "Get a resource", "resources"), a.getResource)
+	read(a, route(http.MethodGet, resourceRoot, "get-resource", "Get a resource", "resources"), a.getResource)
 }
 
 type resourcesInput struct {
@@ -111,24 +111,17 @@ func sameVersion(asked string, r *query.Resource) error {
 }
 
 type resourceInput struct {
-	KindPath
-	Namespace string `path:"namespace" doc:"- for no namespace"`
-	Name      string `path:"name"`
-	Manifest  bool   `query:"manifest" doc:"the object itself, too"`
+	ResourcePath
+	Manifest bool `query:"manifest" doc:"the object itself, too"`
 	AtParam
 }
 
 func (a *API) getResource(ctx context.Context, p fleet.Principal, in *resourceInput) (*query.Detail, error) {
-	at, gk, err := a.resolve(ctx, p, fleet.Get, in.KindPath)
+	which, err := a.which(ctx, p, in.ResourcePath, in.AtParam)
 	if err != nil {
 		return nil, err
 	}
-	ref := topo.Ref{Group: gk.Group, Kind: gk.Kind, Namespace: dash(in.Namespace), Name: in.Name}
-	when, err := in.when()
-	if err != nil {
-		return nil, err
-	}
-	d, err := a.cfg.Query.Get(ctx, p, query.Which{Cluster: at.Cluster, Ref: ref, At: when}, in.Manifest)
+	d, err := a.cfg.Query.Get(ctx, p, which, in.Manifest)
 	if err == nil {
 		err = sameVersion(in.Version, &d.Resource)
 	}
