@@ -3,10 +3,12 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
 	"github.com/kubilitics/kubilitics/hub/internal/store/storetest"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/topo"
@@ -83,4 +85,25 @@ func TestDaysAreNotDroppedUnderReaders(t *testing.T) {
 	if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM resources_history`).Scan(&left); err != nil || left != 0 {
 		t.Error(left, err)
 	}
+}
+
+func TestHotQueriesOfThePastGoByIndexes(t *testing.T) {
+	t.Parallel()
+	dsn := database(t)
+	s := openTest(t, dsn)
+	f := storetest.Fill(t, s, 4, 8000)
+	middle := storetest.Churn(t, s, f, 4)
+	if err := exec(t.Context(), dsn, "ANALYZE"); err != nil {
+		t.Fatal(err)
+	}
+	name, today := "", time.Now().UTC().Format(dayForm)
+	base := relational.NewBase(explained{s, func(sql, plan string) {
+		for _, table := range []string{"resources ", "labels ", "edges ", "refs ", "feed ", "resources_history_" + today, "labels_history_" + today, "edges_history_" + today} {
+			if strings.Contains(plan, "Seq Scan on "+table) {
+				t.Errorf("%s:\n%s\n%s", name, sql, plan)
+				return
+			}
+		}
+	}}, dialect)
+	storetest.HotPast(t.Context(), t, base, f, middle, func(n string) { name = n })
 }

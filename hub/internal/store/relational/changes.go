@@ -63,8 +63,8 @@ func (p *span) touched(w *where, entered []int64) string {
 	const columns = `SELECT x.cluster_id, x.id FROM `
 	selects := []string{
 		columns + `resources_history x WHERE x.tenant_id = $1 AND ` + p.within("x.valid_to") + p.ended(),
-		columns + `resources_history x WHERE x.tenant_id = $1 AND ` + w.dialect.FirstVersion + ` AND ` + p.within("x.valid_from") + p.closed(),
-		columns + `resources x WHERE x.tenant_id = $1 AND ` + p.within("x.born"),
+		columns + `resources_history x WHERE x.tenant_id = $1 AND ` + w.dialect.FirstVersion + ` AND x.valid_from > 0 AND ` + p.within("x.valid_from") + p.closed(),
+		columns + `resources x WHERE x.tenant_id = $1 AND x.born > 0 AND ` + p.within("x.born"), // indexes of what is above 0
 	}
 	if len(entered) > 0 {
 		selects = append(selects, columns+p.to.tables.resources+` x WHERE x.tenant_id = $1 AND `+w.ints("x.cluster_id", entered))

@@ -41,8 +41,8 @@ func (p *span) touchedEdges(w *where, entered []int64) string {
 	const columns = `SELECT x.cluster_id, x.source, x.id, x.target FROM `
 	selects := []string{
 		columns + `edges_history x WHERE x.tenant_id = $1 AND ` + p.within("x.valid_to") + p.ended(),
-		columns + `edges_history x WHERE x.tenant_id = $1 AND x.born = x.valid_from AND ` + p.within("x.born") + p.closed(),
-		columns + `edges x WHERE x.tenant_id = $1 AND ` + p.within("x.born"),
+		columns + `edges_history x WHERE x.tenant_id = $1 AND x.born = x.valid_from AND x.valid_from > 0 AND ` + p.within("x.valid_from") + p.closed(),
+		columns + `edges x WHERE x.tenant_id = $1 AND x.born > 0 AND ` + p.within("x.born"),
 	}
 	if len(entered) > 0 {
 		selects = append(selects, columns+p.to.tables.edges+` x WHERE x.tenant_id = $1 AND `+w.ints("x.cluster_id", entered))

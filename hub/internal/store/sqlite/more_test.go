@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -134,4 +135,23 @@ func TestHotQueriesGoByIndexes(t *testing.T) {
 		}
 	}}, dialect)
 	storetest.HotQueries(t.Context(), t, base, f, func(n string) { name = n })
+}
+
+func TestHotQueriesOfThePastGoByIndexes(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "x.db"))
+	f := storetest.Fill(t, s, 2, 500)
+	middle := storetest.Churn(t, s, f, 4)
+	name := ""
+	base := relational.NewBase(explained{s, func(sql, plan string) {
+		for line := range strings.Lines(plan) {
+			line = strings.TrimSpace(line)
+			// r, e and t are what stands for tables, and was searched for what is wanted of it; clusters are few.
+			walks := strings.HasPrefix(line, "SCAN ") && !strings.Contains(line, "json_each") && !slices.Contains([]string{"SCAN r", "SCAN e", "SCAN t"}, line)
+			if walks || strings.HasSuffix(line, "(tenant_id=?)") && !strings.HasPrefix(line, "SEARCH clusters") {
+				t.Errorf("%s: %s\n%s\n%s", name, line, sql, plan)
+				return
+			}
+		}
+	}}, dialect)
+	storetest.HotPast(t.Context(), t, base, f, middle, func(n string) { name = n })
 }
