@@ -5,16 +5,17 @@ import (
 	"slices"
 
 	"github.com/kubilitics/kubilitics/hub/internal/layout"
+	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
 // Sizes of what is drawn.
 const (
-	markWidth  = 216
-	markHeight = 44
-	badgeWidth = 42
-	margin     = 28
-	minWidth   = 720 // of a page: what title and legend need
-	maxLinks   = 600 // that are drawn between groups; more would hide what they connect
+	markWidth   = 216
+	markHeight  = 44
+	badgeWidth  = 42
+	margin      = 28
+	sheetOffset = 4   // of the second sheet of a group
+	minWidth    = 720 // of a page: what title and legend need
 )
 
 var (
@@ -38,10 +39,7 @@ type composer struct {
 }
 
 func compose(p *picture) *scene {
-	if len(p.links) > maxLinks && slices.ContainsFunc(p.marks, func(m mark) bool { return m.group }) {
-		p.notes = append(p.notes, "Relations between groups are not drawn, being too many to follow: "+number(len(p.links), "pair")+".")
-		p.links = nil
-	}
+	p.thin()
 	c := &composer{picture: p, scene: &scene{title: p.title}, dx: margin}
 	c.place()
 	c.scene.width = math.Ceil(max(minWidth, float64(c.placed.Width)+2*margin))
@@ -116,6 +114,7 @@ func wrap(text string, size, room float64) (lines []string) {
 	return append(lines, text[start:])
 }
 
+// boxes draws the boxes, each with its name and the sign of the worst health in it.
 func (c *composer) boxes() {
 	for i := range c.placed.Boxes {
 		b := &c.placed.Boxes[i]
@@ -126,8 +125,29 @@ func (c *composer) boxes() {
 		}
 		name := b.Path[len(b.Path)-1]
 		c.scene.add(&figure{path: rounded(x, y, w, h, 10), fill: &fill, stroke: &faint, width: 1, title: name})
-		c.scene.write(name, x+14, y+21, 12.5, w-28, true, grey)
+		c.scene.write(name, x+14, y+21, 12.5, w-50, true, grey)
+		c.sign(c.worst(b.Path), x+w-20, y+17, 5, 1)
 	}
+}
+
+// worst is the worst health of what is in a box.
+func (c *composer) worst(path []string) healthLook {
+	var all []topo.Health
+	for i := range c.marks {
+		if m := &c.marks[i]; len(m.path) >= len(path) && slices.Equal(m.path[:len(path)], path) {
+			all = append(all, severity(m.health))
+		}
+	}
+	return healthOf(topo.Worst(all...).String())
+}
+
+func severity(word string) topo.Health {
+	for h := topo.Unknown; h <= topo.Error; h++ {
+		if h.String() == word {
+			return h
+		}
+	}
+	return topo.Unknown
 }
 
 // mark draws a node: a badge with the kind, the name, what there is to say below it, and the health's sign.
@@ -154,7 +174,7 @@ func (c *composer) mark(i int) {
 		word = badge
 	}
 	if m.group { // a second sheet behind the first
-		c.scene.add(&figure{path: rounded(x+4, y+4, markWidth, markHeight, 8), fill: &veil, stroke: &faint, width: 1})
+		c.scene.add(&figure{path: rounded(x+sheetOffset, y+sheetOffset, markWidth, markHeight, 8), fill: &veil, stroke: &faint, width: 1})
 	}
 	c.scene.add(frame, plate)
 	short := abbreviate(m.kind)

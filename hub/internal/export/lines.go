@@ -70,7 +70,7 @@ func (c *composer) ports() (starts, ends []point) {
 		at := c.middle(s.mark)
 		at.x -= markWidth / 2
 		if s.right {
-			at.x += markWidth
+			at.x += markWidth + c.sheet(s.mark)
 		}
 		step := min(8, portSpan/float64(max(1, len(list)-1)))
 		for k, e := range list {
@@ -92,11 +92,9 @@ func (c *composer) link(i int, from, to point) {
 	if way[len(way)-1].x < way[0].x {
 		ahead = -1
 	}
-	last := ahead
+	last := 1.0
 	if to.x > way[len(way)-1].x {
 		last = -1
-	} else {
-		last = 1
 	}
 	tip := to
 	to.x -= last * arrowLength
@@ -118,13 +116,22 @@ func level(from, to point) piece {
 	return curve(point{from.x + reach, from.y}, point{to.x - reach, to.y}, to)
 }
 
-// loop draws a link from a mark to itself, over its upper right corner.
+// sheet is how far a mark reaches beyond its side, being a group.
+func (c *composer) sheet(m int) float64 {
+	if c.marks[m].group {
+		return sheetOffset
+	}
+	return 0
+}
+
+// loop draws a link from a mark to itself, over its upper side, where neighbours leave room for it.
 func (c *composer) loop(i int) {
 	m := c.middle(c.links[i].from)
-	from, tip := point{m.x + markWidth/2 - 24, m.y - markHeight/2}, point{m.x + markWidth/2, m.y - 6}
-	to := point{tip.x + arrowLength, tip.y}
-	path := append(line(from), curve(point{from.x, from.y - 14}, point{to.x + 12, to.y}, to))
-	c.stroke(i, path, tip, point{-1, 0})
+	from, tip := point{m.x + markWidth/2 - 56, m.y - markHeight/2}, point{m.x + markWidth/2 - 30, m.y - markHeight/2}
+	to := point{tip.x, tip.y - arrowLength}
+	path := append(line(from), curve(point{from.x, from.y - 12}, point{from.x + 4, from.y - 13}, point{(from.x + to.x) / 2, from.y - 13}),
+		curve(point{to.x - 4, to.y - 5}, point{to.x, to.y - 4}, to))
+	c.stroke(i, path, tip, point{0, 1})
 }
 
 // stroke draws a path in the look of a link's type, with an arrow at its tip.

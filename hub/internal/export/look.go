@@ -95,6 +95,7 @@ func lookOf(edgeType string) *edgeLook {
 
 // abbreviations are kubectl's short names where it has them, as people write them.
 var abbreviations = map[string]string{
+	"Application": "App",
 	"Certificate": "Cert", "CertificateSigningRequest": "CSR", "ClusterRole": "CRole", "ClusterRoleBinding": "CRB", "ClusterSetService": "SetSvc", "ConfigMap": "CM",
 	"ControllerRevision": "Rev", "CronJob": "Cron", "CustomResourceDefinition": "CRD", "DaemonSet": "DS", "Deployment": "Deploy", "EndpointSlice": "EPS", "Endpoints": "EP",
 	"Event": "Event", "Gateway": "GW", "GatewayClass": "GWC", "GitSource": "Git", "HorizontalPodAutoscaler": "HPA", "Host": "Host", "Image": "Image", "Ingress": "Ing",

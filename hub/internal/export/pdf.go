@@ -28,6 +28,7 @@ func writePDF(w io.Writer, s *scene) error {
 	p.pdf.AddUTF8FontFromBytes("Go", "", regular.data)
 	p.pdf.AddUTF8FontFromBytes("Go", "B", bold.data)
 	p.pdf.AddPage()
+	p.pdf.SetLineJoinStyle("round")
 	for _, item := range s.items {
 		switch x := item.(type) {
 		case *figure:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/query"
+	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
@@ -21,12 +22,13 @@ const MaxDrawn = 1000
 // Groups are the resources of a graph too large to be drawn, counted by what they have in common.
 type Groups struct {
 	query.Meta
+	By     []store.Dimension // what members of a group have in common, outermost first
 	Groups []Group
 	Edges  []GroupEdge
 	Note   string // what is left out, or how to see more; may be empty
 }
 
-// Group is resources that have cluster, namespace, application or kind in common; what they don't is empty.
+// Group is resources that are alike in the dimensions asked for. Empty there means cluster-scoped or without application, elsewhere nothing.
 type Group struct {
 	Cluster, Namespace, Application, Kind string
 	Health                                map[string]int // number of resources by health; not of missing ones
@@ -114,6 +116,7 @@ type mark struct {
 	kind    string
 	name    string
 	detail  string // the line below the name
+	host    string // the node that a pod runs on
 	health  string
 	missing bool
 	outside bool
@@ -140,8 +143,11 @@ func ofGraph(g *query.Graph, o *Options) *picture {
 			key: n.Kind + "/" + n.Name + "/" + n.Group + "/" + nodeID(n.Cluster, n.ID), kind: n.Kind, name: n.Name, health: n.Health, detail: detail(n),
 			missing: n.Presence == absent, outside: n.Outside,
 		}
+		if n.Kind == "Pod" {
+			m.host = n.Attrs["node"]
+		}
 		if several {
-			m.path = append(m.path, "cluster "+o.cluster(n.Cluster))
+			m.path = append(m.path, o.cluster(n.Cluster))
 		}
 		if n.Namespace != "" {
 			m.path = append(m.path, n.Namespace)
@@ -160,7 +166,7 @@ func ofGraph(g *query.Graph, o *Options) *picture {
 	}
 	p.facts = append(p.facts, number(len(g.Nodes), "resource"), number(len(g.Edges), "relation"))
 	if note := leftOut(g); note != "" {
-		p.notes = append(p.notes, "Not everything is shown: "+note+".")
+		p.notes = append(p.notes, "Not everything is shown: "+note)
 	}
 	p.describe(&g.Meta, o)
 	return p
@@ -238,11 +244,7 @@ func ofGroups(g *Groups, o *Options) *picture {
 		clusters[g.Groups[i].Cluster] = true
 	}
 	for i := range g.Groups {
-		m := ofGroup(&g.Groups[i])
-		if len(clusters) > 1 && g.Groups[i].Cluster != "" {
-			m.path = append([]string{"cluster " + o.cluster(g.Groups[i].Cluster)}, m.path...)
-		}
-		m.key = fmt.Sprint(strings.Join(m.path, "/"), "/", m.kind, "/", m.name)
+		m := ofGroup(&g.Groups[i], g.By, len(clusters) > 1, o)
 		for _, n := range m.counts {
 			total += n
 		}
@@ -260,28 +262,38 @@ func ofGroups(g *Groups, o *Options) *picture {
 	return p
 }
 
-// ofGroup names a group by the innermost thing its members have in common, and puts it into boxes by the others.
-func ofGroup(g *Group) mark {
+// ofGroup names a group by the innermost thing its members have in common, and puts it into boxes by the others, but for what all groups are in.
+func ofGroup(g *Group, by []store.Dimension, several bool, o *Options) mark {
 	m := mark{health: g.Worst, group: true, counts: g.Health, absent: g.Missing}
-	words := []struct{ kind, name string }{{"Cluster", g.Cluster}, {"Namespace", g.Namespace}, {"Application", g.Application}}
-	inner := 0
-	for i, w := range words {
-		if w.name != "" {
-			inner = i
+	m.kind, m.name = g.Kind, g.Kind
+	for i, d := range by {
+		var kind, name string
+		switch d {
+		case store.ByCluster:
+			kind, name = "Cluster", o.cluster(g.Cluster)
+		case store.ByNamespace:
+			kind, name = "Namespace", cmp.Or(g.Namespace, "cluster-scoped")
+		case store.ByApplication:
+			kind, name = "Application", cmp.Or(g.Application, "no application")
+		case store.ByKind:
+			kind, name = g.Kind, g.Kind
 		}
-	}
-	switch {
-	case g.Kind != "":
-		m.kind, m.name = g.Kind, g.Kind
-		inner = len(words)
-	default:
-		m.kind, m.name = words[inner].kind, words[inner].name
-	}
-	for _, w := range words[1:max(1, inner)] {
-		if w.name != "" {
-			m.path = append(m.path, w.name)
+		if i == len(by)-1 {
+			m.kind, m.name = kind, name
+			break
 		}
+		if d == store.ByCluster && !several || d == store.ByNamespace && g.Namespace == "" || d == store.ByApplication && g.Application == "" {
+			continue
+		}
+		m.path = append(m.path, name)
 	}
+	m.key = fmt.Sprint(strings.Join(m.path, "/"), "/", m.kind, "/", m.name)
+	m.detail, m.missing = groupDetail(g)
+	return m
+}
+
+// groupDetail counts a group's members, those that don't do well apart, and tells whether none of them is there.
+func groupDetail(g *Group) (text string, missing bool) {
 	total, bad := 0, []string{}
 	for _, h := range g.Health {
 		total += h
@@ -294,6 +306,5 @@ func ofGroup(g *Group) mark {
 	if g.Missing > 0 {
 		bad = append(bad, fmt.Sprint(g.Missing, " missing"))
 	}
-	m.detail = strings.Join(append([]string{fmt.Sprint("× ", total)}, bad...), ", ")
-	return m
+	return strings.Join(append([]string{fmt.Sprint("× ", total)}, bad...), ", "), total == 0 && g.Missing > 0
 }

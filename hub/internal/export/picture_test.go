@@ -2,17 +2,26 @@ package export
 
 import (
 	"bytes"
+	"compress/zlib"
+	"encoding/xml"
+	"errors"
 	"fmt"
-	"math/rand/v2"
+	"image/png"
+	"io"
+	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/query"
-	"github.com/kubilitics/kubilitics/shared/topo"
+	"github.com/kubilitics/kubilitics/shared/fault"
 )
 
 func drawn(t testing.TB, f Format, o Options, groups func(int) (*Groups, error), graphs ...*query.Graph) []byte {
@@ -24,130 +33,234 @@ func drawn(t testing.TB, f Format, o Options, groups func(int) (*Groups, error),
 	return b.Bytes()
 }
 
-// small is an application of ten.
-func small() *query.Graph {
-	s := newSample()
-	s.node("Node worker-1", topo.OK, "Ready")
-	s.node("Node worker-2", topo.OK, "NotReady,SchedulingDisabled").Health = "error"
-	s.workload("monitoring", "grafana", "6f8b9d7c5", "Running", "Running")
-	s.node("ConfigMap monitoring/grafana-dashboards-of-all-the-teams-and-their-services", topo.OK, "")
-	s.node("Secret monitoring/grafana", topo.Unknown, "")
-	s.mount("grafana", "ConfigMap monitoring/grafana-dashboards-of-all-the-teams-and-their-services")
-	s.mount("grafana", "Secret monitoring/grafana")
-	s.graph.Freshness[s.cluster.String()] = fleet.Freshness{State: fleet.Stale, Since: sampleInstant.Add(-time.Hour)}
-	return &s.graph
+// scenes are the drawings as scenes.
+func scenes(t *testing.T) map[string]*scene {
+	out := map[string]*scene{}
+	painters["test"] = func(_ io.Writer, s *scene) error {
+		out[t.Name()] = s
+		return nil
+	}
+	defer delete(painters, "test")
+	for name, d := range drawings() {
+		drawn(t, "test", sampleOptions, groups(d.groups), d.pages...)
+		out[name] = out[t.Name()]
+	}
+	delete(out, t.Name())
+	return out
 }
 
-// large is six namespaces of some applications each.
-func large(namespaces, apps int) *query.Graph {
-	s := newSample()
-	for i := range 3 {
-		s.node(fmt.Sprintf("Node worker-%d", i+1), topo.OK, "Ready")
-	}
-	for n := range namespaces {
-		ns := fmt.Sprintf("team-%c", 'a'+n)
-		for a := range apps {
-			app := fmt.Sprintf("%s-%d", []string{"api", "frontend", "billing", "search", "worker", "mail"}[a%6], a)
-			pods := []string{"Running", "Running", "Running"}
-			if (n+a)%7 == 3 {
-				pods[1] = "CrashLoopBackOff"
+func TestLabelsCanBeRead(t *testing.T) {
+	for name, s := range scenes(t) {
+		var labels []*label
+		for _, item := range s.items {
+			l, ok := item.(*label)
+			if !ok {
+				continue
 			}
-			s.workload(ns, app, "6f8b9d7c5", pods[:1+(a+n)%3]...)
-			s.node("ConfigMap "+ns+"/"+app, topo.OK, "")
-			s.node("Secret "+ns+"/"+app, topo.OK, "")
-			for _, pod := range s.pods(app) {
-				if strings.HasPrefix(pod, "Pod "+ns) {
-					s.edge(topo.Mounts, pod, "ConfigMap "+ns+"/"+app)
-					s.edge(topo.Mounts, pod, "Secret "+ns+"/"+app)
+			left, top, right, bottom := l.box()
+			if left < 0 || top < 0 || right > s.width || bottom > s.height {
+				t.Errorf("%s: %q leaves the page of %.0f x %.0f: %.0f, %.0f to %.0f, %.0f", name, l.text, s.width, s.height, left, top, right, bottom)
+			}
+			for _, o := range labels {
+				if l2, t2, r2, b2 := o.box(); left < r2 && l2 < right && top < b2 && t2 < bottom {
+					t.Errorf("%s: %q lies on %q", name, l.text, o.text)
+				}
+			}
+			labels = append(labels, l)
+		}
+		if len(labels) == 0 {
+			t.Errorf("%s says nothing", name)
+		}
+	}
+}
+
+func TestFiguresStayOnThePage(t *testing.T) {
+	for name, s := range scenes(t) {
+		for _, item := range s.items {
+			if f, ok := item.(*figure); ok {
+				if left, top, right, bottom := bounds(f.path); left < 0 || top < 0 || right > s.width || bottom > s.height {
+					t.Errorf("%s: %q leaves the page: %.0f, %.0f to %.0f, %.0f", name, f.title, left, top, right, bottom)
 				}
 			}
 		}
 	}
-	return &s.graph
 }
 
-// crowd is a cluster of 20,000 objects by namespace and kind.
-func crowd() *Groups {
-	kinds := []string{"ConfigMap", "Deployment", "Ingress", "Job", "PersistentVolumeClaim", "Pod", "ReplicaSet", "Secret", "Service", "ServiceAccount", "StatefulSet"}
-	g := &Groups{Meta: newSample().graph.Meta, Note: "A picture shows 1000 resources at most, so these are counted by namespace and kind; ask for a namespace to see its resources."}
-	r := rand.New(rand.NewPCG(4, 2))
-	cluster := fleet.ClusterID(4242).String()
-	add := func(ns, kind string, n int) {
-		x := Group{Cluster: cluster, Namespace: ns, Kind: kind, Health: map[string]int{"ok": n}, Worst: "ok"}
-		if kind == "Pod" && r.IntN(4) == 0 {
-			bad := min(n, 1+r.IntN(5))
-			x.Health["ok"], x.Health["error"], x.Worst = n-bad, bad, "error"
-		} else if r.IntN(9) == 0 {
-			x.Health["ok"], x.Health["progressing"], x.Worst = n-1, 1, "progressing"
-		}
-		g.Groups = append(g.Groups, x)
-	}
-	for i := range 40 {
-		ns := fmt.Sprintf("%s-%s-%02d", []string{"payments", "catalogue", "platform", "data"}[i%4], []string{"dev", "staging", "prod"}[i%3], i)
-		first := len(g.Groups)
-		for k, kind := range kinds {
-			if r.IntN(3) > 0 || kind == "Pod" {
-				add(ns, kind, 5+r.IntN(80)*(1+k%3))
+// No line passes over a node that it has nothing to do with.
+func TestLinesGoAroundNodes(t *testing.T) {
+	for name, g := range map[string]*query.Graph{"demo": demo(), "small": small(), "large": large(5, 7), "fleet": fleetwide(), "odd": odd()} {
+		p := ofGraph(g, &sampleOptions)
+		p.thin()
+		c := &composer{picture: p, scene: &scene{}}
+		c.place()
+		c.lines()
+		next := 0
+		for _, item := range c.scene.items {
+			f := item.(*figure)
+			if f.stroke == nil {
+				continue // an arrow
+			}
+			l := p.links[next]
+			next++
+			for _, at := range (&raster{scale: 1}).flatten(f.path)[0] {
+				for m := range p.marks {
+					if d := c.middle(m); m != l.from && m != l.to && math.Abs(at.x-d.x) < markWidth/2 && math.Abs(at.y-d.y) < markHeight/2 {
+						t.Errorf("%s: %s passes over %s", name, f.title, p.marks[m].name)
+					}
+				}
 			}
 		}
-		for k := first + 1; k < len(g.Groups); k++ {
-			g.Edges = append(g.Edges, GroupEdge{k - 1, k, "owns", 3})
-		}
 	}
-	add("", "Node", 120)
-	add("", "PersistentVolume", 640)
-	add("", "ClusterRole", 180)
-	return g
 }
 
-// few is groups few enough to show what they have to do with each other.
-func few() *Groups {
-	g := &Groups{Meta: newSample().graph.Meta}
-	cluster := fleet.ClusterID(4242).String()
-	for _, ns := range []string{"shop", "shop-data"} {
-		for i, app := range []string{"web", "checkout", "postgres", "mail"} {
-			x := Group{Cluster: cluster, Namespace: ns, Application: app, Health: map[string]int{"ok": 20 * (i + 1), "warning": i}, Missing: i / 3, Worst: "warning"}
-			if i == 0 {
-				x.Worst = "ok"
+func TestTooManyAreDrawnAsGroups(t *testing.T) {
+	many := large(20, 12)
+	text := string(drawn(t, SVG, sampleOptions, groups(few()), many))
+	for _, said := range []string{"in 9 groups", "× 41, 1 warning", "production-eu", "14 Mar 2026 09:26:53 UTC", "position 184467", ">live<"} {
+		if !strings.Contains(text, said) {
+			t.Errorf("the picture doesn't say %q", said)
+		}
+	}
+	if err := Draw(io.Discard, PNG, pages(many), nil, Options{}); !fault.Is(err, fault.BadRequest) {
+		t.Errorf("without groups: %v", err)
+	}
+	failed := errors.New("failed")
+	if err := Draw(io.Discard, PNG, pages(many), func(int) (*Groups, error) { return nil, failed }, Options{}); !errors.Is(err, failed) {
+		t.Errorf("groups that fail: %v", err)
+	}
+	if err := Draw(io.Discard, JSON, pages(many), nil, Options{}); !fault.Is(err, fault.BadRequest) {
+		t.Errorf("a text format: %v", err)
+	}
+}
+
+func TestStalenessAndCutsAreSaid(t *testing.T) {
+	for text, wants := range map[string][]string{
+		string(drawn(t, SVG, sampleOptions, nil, small())):                   {"stale: production-eu since 14 Mar 2026 08:26:53 UTC"},
+		string(drawn(t, SVG, sampleOptions, nil, odd())):                     {"Not everything is shown: there are more nodes"},
+		string(drawn(t, SVG, sampleOptions, nil, large(5, 7))):               {"69 runs-on relations from box to box are not drawn", "Running on worker-2"},
+		string(drawn(t, SVG, sampleOptions, nil, fleetwide())):               {"2 clusters", "never seen whole"},
+		string(drawn(t, SVG, Options{}, nil, &query.Graph{})):                {"Topology", "0 resources"},
+		string(drawn(t, SVG, sampleOptions, nil, nasty("<&>"))):              {"&lt;&amp;&gt;"},
+		string(drawn(t, SVG, sampleOptions, groups(crowd()), large(20, 12))): {"counted by namespace and kind"},
+	} {
+		for _, want := range wants {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %q in\n%.2000s", want, text)
 			}
-			g.Groups = append(g.Groups, x)
 		}
 	}
-	g.Groups = append(g.Groups, Group{Cluster: cluster, Kind: "Node", Health: map[string]int{"ok": 12}, Worst: "ok"})
-	g.Edges = []GroupEdge{{0, 1, "routes", 4}, {1, 2, "references", 30}, {0, 8, "runs-on", 300}, {4, 8, "runs-on", 60}, {1, 6, "routes", 2}, {2, 2, "mounts", 9}, {5, 4, "selects", 1}, {4, 5, "owns", 1}}
-	return g
 }
 
-func groups(g *Groups) func(int) (*Groups, error) {
-	return func(int) (*Groups, error) { return g, nil }
-}
-
-// odd is names that are hard to write.
-func odd() *query.Graph {
-	s := newSample()
-	for i, name := range []string{"grün-größe-naïve", "мониторинг-подов", "日本語の名前", "🐈-cat", "עברית", "a<b>&\"c\"", "(paren\\th)", strings.Repeat("very-long-", 12), "\u202Egnp.exe", "x\ny"} {
-		s.node(fmt.Sprintf("Pod odd/%d", i), topo.OK, name).Name = name
+// The same graph gives the same bytes, in whatever order it comes.
+func TestPicturesAreDeterministic(t *testing.T) {
+	for _, f := range []Format{SVG, PNG, PDF} {
+		a, b := demo(), demo()
+		slices.Reverse(b.Nodes)
+		first, again, turned := drawn(t, f, sampleOptions, nil, a), drawn(t, f, sampleOptions, nil, a), drawn(t, f, sampleOptions, nil, b)
+		if !bytes.Equal(first, again) {
+			t.Errorf("%s differs from time to time", f)
+		}
+		if f == PNG && len(first) != len(turned) {
+			t.Errorf("%s differs in another order", f)
+		}
 	}
-	s.node("VerticalPodAutoscalerCheckpoint.autoscaling.k8s.io odd/x", topo.OK, "")
-	s.node("Foo.example.com odd/x", topo.OK, "")
-	s.node("Bigger odd/y", topo.Progressing, "")
-	s.edge(topo.Owns, "Pod odd/1", "Pod odd/2")
-	s.edge(topo.Owns, "Pod odd/2", "Pod odd/3")
-	s.edge(topo.Owns, "Pod odd/3", "Pod odd/1")
-	s.edge(topo.Reports, "Pod odd/3", "Pod odd/3")
-	s.graph.Truncated = &query.Truncation{Reason: "there are more nodes than fit into one answer", Hint: strings.Repeat("restrict by namespace, kind, selector or focus; ", 5)}
-	return &s.graph
 }
 
-type drawing struct {
-	pages  []*query.Graph
-	groups *Groups
+func FuzzPicturesCanBeReadBack(f *testing.F) {
+	for _, s := range nastyTexts {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		text = strings.ToValidUTF8(text, "\uFFFD")
+		o := Options{Title: text, Clusters: map[string]string{fleet.ClusterID(4242).String(): text}}
+		svg := xml.NewDecoder(bytes.NewReader(drawn(t, SVG, o, nil, nasty(text))))
+		for {
+			if _, err := svg.Token(); err == io.EOF {
+				break
+			} else if err != nil {
+				t.Fatal("SVG:", err)
+			}
+		}
+		if _, err := png.Decode(bytes.NewReader(drawn(t, PNG, o, nil, nasty(text)))); err != nil {
+			t.Error("PNG:", err)
+		}
+		readBackPDF(t, drawn(t, PDF, o, nil, nasty(text)))
+	})
 }
 
-func drawings() map[string]drawing {
-	return map[string]drawing{
-		"demo": {pages: []*query.Graph{demo()}}, "small": {pages: []*query.Graph{small()}}, "large": {pages: []*query.Graph{large(5, 7)}}, "largest": {pages: []*query.Graph{large(10, 10)}},
-		"odd": {pages: []*query.Graph{odd()}}, "none": {}, "crowd": {pages: []*query.Graph{large(20, 12)}, groups: crowd()}, "few": {pages: []*query.Graph{large(20, 12)}, groups: few()},
+var (
+	pdfObject = regexp.MustCompile(`(?m)^(\d{10}) \d{5} n`)
+	pdfStart  = regexp.MustCompile(`startxref\n(\d+)\n%%EOF`)
+	pdfStream = regexp.MustCompile(`(?s)/FlateDecode\s*/Length (\d+)>>\s*stream\n`)
+)
+
+// readBackPDF follows the table of objects, and unpacks the streams.
+func readBackPDF(t *testing.T, doc []byte) {
+	start := pdfStart.FindSubmatch(doc)
+	if start == nil {
+		t.Fatal("PDF: no end")
+	}
+	at, err := strconv.Atoi(string(start[1]))
+	if err != nil || !bytes.HasPrefix(doc[at:], []byte("xref")) {
+		t.Fatalf("PDF: no table at %d", at)
+	}
+	for i, m := range pdfObject.FindAllSubmatch(doc[at:], -1) {
+		offset, err := strconv.Atoi(string(m[1]))
+		if want := fmt.Sprintf("%d 0 obj", i+1); err != nil || !bytes.HasPrefix(doc[offset:], []byte(want)) {
+			t.Errorf("PDF: no %q at %d", want, offset)
+		}
+	}
+	streams := pdfStream.FindAllSubmatchIndex(doc, -1)
+	for _, m := range streams {
+		r, err := zlib.NewReader(bytes.NewReader(doc[m[1]:]))
+		if err != nil {
+			t.Fatal("PDF:", err)
+		}
+		if _, err := io.Copy(io.Discard, r); err != nil {
+			t.Error("PDF:", err)
+		}
+	}
+	if len(streams) == 0 {
+		t.Error("PDF: no page")
+	}
+}
+
+// Where Poppler is there, it reads the texts out of a PDF.
+func TestPDFHoldsItsTexts(t *testing.T) {
+	tool, err := exec.LookPath("pdftotext")
+	if err != nil {
+		t.Skip("pdftotext is not there")
+	}
+	cmd := exec.CommandContext(t.Context(), tool, "-", "-")
+	cmd.Stdin = bytes.NewReader(drawn(t, PDF, sampleOptions, nil, odd()))
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Shop, with its data", "grün-größe-naïve", "мониторинг-подов", "(paren\\th)", `a<b>&"c"`, "□□□□□□", "□-cat", "VerticalPodAutoscalerCheckpoint"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("no %q in %s", want, out)
+		}
+	}
+}
+
+func TestElisionKeepsBothEnds(t *testing.T) {
+	for text, want := range map[string]string{"short": "short", "checkout-5b6c9d7f4-lw3le-and-more": "check…more", "": ""} {
+		got := elide(text, 10, 60, false)
+		if measure(got, 10, false) > 60 || text != got && !strings.Contains(got, ellipsis) || len(got) > len(want)+6 {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+	if got := elide("x", 10, 1, false); got != "" {
+		t.Errorf("there is no room for %q", got)
+	}
+}
+
+func TestAbbreviations(t *testing.T) {
+	for kind, want := range map[string]string{"Pod": "Pod", "Deployment": "Deploy", "VirtualService": "VS", "Kustomization": "Kusto.", "Kafka": "Kafka", "ABCDEFGHIJ": "ABCDEF", "": ""} {
+		if got := abbreviate(kind); got != want {
+			t.Errorf("%s became %s, want %s", kind, got, want)
+		}
 	}
 }
 

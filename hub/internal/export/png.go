@@ -18,7 +18,7 @@ import (
 
 const (
 	pixelsPerUnit = 2 // as screens and print want it
-	maxPixels     = 24 << 20
+	maxPixels     = 16 << 20
 )
 
 // writePNG writes the scene as pixels, two a unit, and fewer where that made more than maxPixels.

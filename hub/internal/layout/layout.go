@@ -59,6 +59,7 @@ const (
 	nodeGap  = 16 // between nodes of a layer or slots of a box
 	bendGap  = 10 // between lines that pass a layer
 	layerGap = 64
+	lineGap  = 8  // of a layer's gap that boxes leave free
 	partGap  = 28 // between parts that no edge connects, and between boxes
 	boxPad   = 14 // between a box and what is in it
 	titlePad = 22 // above that, for the title

@@ -1,9 +1,6 @@
 package layout
 
-import (
-	"math"
-	"slices"
-)
+import "slices"
 
 // placed puts the parts beside each other and writes everything down in the graph's own order.
 func (l *layers) placed(roots []*region, areas []rect) *Placed {
@@ -89,16 +86,31 @@ func (l *layers) bends(out *Placed) {
 
 const proportion = 1.6 // of width to height, that of a screen
 
-// shelves puts areas side by side, in rows as wide as makes the whole about as wide as a screen, and gives their corners.
+// shelves puts areas side by side, in rows, and gives their corners. Of the widths that a row may have it takes the one that makes the whole fit best
+// on a screen.
 func shelves(areas []rect) []Point {
-	var sum, widest float64
+	var widest, all float32
 	for _, a := range areas {
-		w, h := float64(a.right-a.left), float64(a.bottom-a.top)
-		sum += (w + partGap) * (h + partGap)
-		widest = max(widest, w)
+		widest = max(widest, a.right-a.left)
+		all += a.right - a.left + partGap
 	}
-	wide := float32(max(widest, math.Sqrt(sum*proportion)))
-	corners := make([]Point, len(areas))
+	var best []Point
+	var least float32
+	for i := range shelfWidths {
+		wide := widest + (all-widest)*float32(i*i)/(shelfWidths*shelfWidths)
+		corners, size := shelve(areas, wide)
+		if need := max(size.X, size.Y*proportion); best == nil || need < least {
+			best, least = corners, need
+		}
+	}
+	return best
+}
+
+const shelfWidths = 24 // that are tried, from that of the widest area on, closer to each other at the beginning
+
+// shelve fills rows of a width, and gives the size of the whole.
+func shelve(areas []rect, wide float32) (corners []Point, size Point) {
+	corners = make([]Point, len(areas))
 	var x, y, tall float32
 	for i, a := range areas {
 		w, h := a.right-a.left, a.bottom-a.top
@@ -106,8 +118,9 @@ func shelves(areas []rect) []Point {
 			x, y, tall = 0, y+tall+partGap, 0
 		}
 		corners[i] = Point{x, y}
+		size = Point{max(size.X, x+w), max(size.Y, y+h)}
 		x += w + partGap
 		tall = max(tall, h)
 	}
-	return corners
+	return corners, size
 }

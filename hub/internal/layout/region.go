@@ -6,13 +6,16 @@ import (
 	"slices"
 )
 
-// region is a box: the vertices that are in it directly, and the boxes in it. It has an interval across the layers to itself.
+// region is a box: the vertices that are in it directly, and the boxes in it. In the layers that it touches it has an interval to itself.
 type region struct {
 	path      []string
 	own       []int
 	boxes     []*region
-	low, high float32 // across
-	area      rect    // across, along; with the boxes' padding
+	low, high float32 // across, without its padding
+	first     int     // layers, by rank, that it touches
+	last      int
+	nesting   int  // boxes within each other, itself included
+	area      rect // across, along; with the padding
 	count     int
 }
 
@@ -27,7 +30,7 @@ func (l *layers) arrange(part []int) (*region, rect) {
 	}
 	root := l.regions(part)
 	l.link(part)
-	l.across(root, 0)
+	l.across(root)
 	l.along(root)
 	l.bound(root)
 	return root, root.area
@@ -62,41 +65,58 @@ func (l *layers) pads() (before, after, above, below float32) {
 	return boxPad, boxPad, boxPad + titlePad, boxPad
 }
 
-// across places everything of a region across the layers, from low on, boxes first, and gives where it ends.
-func (l *layers) across(r *region, low float32) float32 {
-	before, after, _, _ := l.pads()
-	r.low, r.high = low, low
-	next := low
-	for i, box := range r.boxes {
-		if i > 0 {
-			next += partGap
-		}
-		next = l.across(box, next+before) + after
+// across places everything of a region across the layers, from 0 on: boxes first, then the parts that edges connect, each as near to 0 as the ones
+// before it allow in the layers it touches. Single nodes fill up where there is most room.
+func (l *layers) across(r *region) {
+	line := skyline{}
+	for _, box := range r.boxes {
+		l.across(box)
+		l.stack(&line, box)
+		r.nesting = max(r.nesting, box.nesting)
 	}
-	if len(r.own) > 0 {
-		if len(r.boxes) > 0 {
-			next += partGap
-		}
-		next = l.acrossOwn(r.own, next)
-	}
-	r.high = next
-	return next
+	r.nesting++
+	l.acrossOwn(r.own, &line)
+	r.high = line.end()
+	r.first = math.MaxInt
+	r.each(func(v int) { r.first, r.last = min(r.first, l.vs[v].rank), max(r.last, l.vs[v].rank) })
 }
 
-// acrossOwn places the parts of a region that edges connect side by side, each as near as the ones before it allow in the layers it touches.
-// Single nodes fill up where there is most room.
-func (l *layers) acrossOwn(own []int, low float32) (high float32) {
+// stack places a box behind what is there already.
+func (l *layers) stack(line *skyline, box *region) {
+	before, after, above, below := l.pads()
+	aside := 0 // layers more that its padding reaches into
+	if reach := float32(box.nesting) * (above + below); reach > layerGap-lineGap {
+		aside = 1 + int(reach/layerGap)
+	}
+	first, last := max(0, box.first-aside), box.last+aside
+	line.reach(last)
+	low := line.room(first, last) + before
+	l.shift(box, low)
+	for rank := first; rank <= last; rank++ {
+		(*line)[rank] = box.high + after
+	}
+}
+
+func (l *layers) shift(r *region, by float32) {
+	r.low, r.high = r.low+by, r.high+by
+	for _, v := range r.own {
+		l.vs[v].across += by
+	}
+	for _, box := range r.boxes {
+		l.shift(box, by)
+	}
+}
+
+func (l *layers) acrossOwn(own []int, line *skyline) {
 	f := newForest(len(l.vs))
-	top := 0
 	for _, v := range own {
-		top = max(top, l.vs[v].rank)
+		line.reach(l.vs[v].rank)
 		for _, w := range l.vs[v].down {
 			f.join(v, w)
 		}
 	}
 	parts := f.sets(own)
 	bySize(parts)
-	line := make(skyline, top+1)
 	var singles []int
 	for _, part := range parts {
 		if v := part[0]; len(part) == 1 && len(l.graph.out[v])+len(l.graph.in[v]) == 0 {
@@ -106,10 +126,9 @@ func (l *layers) acrossOwn(own []int, low float32) (high float32) {
 		c := l.component(part)
 		c.reduceCrossings()
 		c.coordinates()
-		line.add(c, low)
+		line.add(c)
 	}
-	l.fill(&line, singles, low)
-	return low + line.end()
+	l.fill(line, singles)
 }
 
 // bySize sorts sets of vertices by their sizes, roughly, so that a small change keeps the order, the largest first.
@@ -120,6 +139,12 @@ func bySize(parts [][]int) {
 // skyline is how far each layer is taken, by rank; 0 is not at all.
 type skyline []float32
 
+func (s *skyline) reach(rank int) {
+	for len(*s) <= rank {
+		*s = append(*s, 0)
+	}
+}
+
 func (s skyline) end() float32 {
 	var end float32
 	for _, x := range s {
@@ -128,29 +153,32 @@ func (s skyline) end() float32 {
 	return end
 }
 
+// room is where the next part may begin that touches the layers from first to last.
+func (s skyline) room(first, last int) float32 {
+	if end := s[first : last+1].end(); end > 0 {
+		return end + partGap
+	}
+	return 0
+}
+
 // add places a part behind those that are there.
-func (s skyline) add(c *component, low float32) {
+func (s skyline) add(c *component) {
 	var shift float32
 	for _, layer := range c.layers {
 		first := c.vertex(layer[0])
-		room := s[first.rank]
-		if room > 0 {
-			room += partGap
-		}
-		shift = max(shift, room-(first.across-first.breadth/2))
+		shift = max(shift, s.room(first.rank, first.rank)-(first.across-first.breadth/2))
 	}
 	for _, layer := range c.layers {
 		for _, i := range layer {
 			v := c.vertex(i)
 			v.across += shift
 			s[v.rank] = max(s[v.rank], v.across+v.breadth/2)
-			v.across += low
 		}
 	}
 }
 
-// fill puts single nodes into the layers that are taken least, or into as many new ones as make about a square.
-func (l *layers) fill(line *skyline, singles []int, low float32) {
+// fill puts single nodes into the layers that are taken least, or into as many new ones as make it about as wide as a screen.
+func (l *layers) fill(line *skyline, singles []int) {
 	if len(singles) == 0 {
 		return
 	}
@@ -158,10 +186,13 @@ func (l *layers) fill(line *skyline, singles []int, low float32) {
 	for _, v := range singles {
 		area += float64((l.vs[v].breadth + nodeGap) * (l.vs[v].depth + layerGap))
 	}
-	rows := int(math.Ceil(math.Sqrt(area) / float64(l.vs[singles[0]].depth+layerGap)))
-	for len(*line) < min(rows, len(singles)) {
-		*line = append(*line, 0)
+	if l.g.Direction == LeftRight {
+		area *= proportion
+	} else {
+		area /= proportion
 	}
+	rows := int(math.Ceil(math.Sqrt(area) / float64(l.vs[singles[0]].depth+layerGap)))
+	line.reach(min(rows, len(singles)) - 1)
 	for _, v := range singles {
 		rank := 0
 		for r, x := range *line {
@@ -174,7 +205,7 @@ func (l *layers) fill(line *skyline, singles []int, low float32) {
 		if left > 0 {
 			left += nodeGap
 		}
-		l.vs[v].across = low + left + l.vs[v].breadth/2
+		l.vs[v].across = left + l.vs[v].breadth/2
 		(*line)[rank] = left + l.vs[v].breadth
 	}
 }
