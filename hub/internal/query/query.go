@@ -21,6 +21,7 @@ type Store interface {
 	store.Reader
 	Cluster(ctx context.Context, at store.Scope) (fleet.Cluster, error)
 	Kinds(ctx context.Context, at store.Scope) ([]topo.KindReport, error)
+	Findings(ctx context.Context, f store.FindingFilter, after *store.FindingKey, limit int) ([]store.FindingRow, error)
 }
 
 // Querier answers. It is safe for concurrent use.
