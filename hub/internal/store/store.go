@@ -27,6 +27,7 @@ type Store interface {
 	Feed
 	Retention
 	Checker
+	Indexer
 	FleetGraph
 	Plugins
 	// Ping tells whether the database answers.
@@ -255,4 +256,11 @@ type Checker interface {
 	// Check reads all rows of a cluster and gives what is wrong with them, at most limit: an edge without both ends, a duplicate, a type that doesn't exist,
 	// labels, counts or digests that don't tell what the rows say, versions that overlap. It changes nothing.
 	Check(ctx context.Context, at Scope, limit int) ([]Violation, error)
+}
+
+// Indexer keeps what searches go by, outside the transactions that write rows.
+type Indexer interface {
+	// Index takes in about limit changed rows of all feeds, from where it stopped; more tells that some are left. It is to be called when the
+	// doorbell rings. Until then searches look at what changed since by themselves: they are right, only slower.
+	Index(ctx context.Context, limit int) (more bool, err error)
 }

@@ -118,7 +118,8 @@ var dialect = relational.Dialect{
 	Pair: func(column, key string) string {
 		return `(CASE WHEN ` + column + ` LIKE '{%}' THEN ` + column + `::json ->> ` + key + `::text END COLLATE "C")`
 	},
-	Words: func(text string) string { return `unnest(string_to_array(` + text + `, ' ')) AS x(value)` },
+	Lateral: `LATERAL `,
+	Words:   func(text string) string { return `unnest(string_to_array(` + text + `, ' ')) AS x(value)` },
 	Number: func(text string) string {
 		return `(SELECT CASE WHEN length(n.v) <= 20 AND n.v ~ '^-?(?=\.?[0-9])[0-9]*\.?[0-9]*$' THEN n.v::float8 END FROM (SELECT ` + text + ` AS v) AS n)`
 	},

@@ -48,6 +48,8 @@ type Dialect struct {
 	Pairs func(column string) string
 	Pair  func(column, key string) string
 	Words func(text string) string
+	// Lateral stands before what is selected from when it looks at the row before it.
+	Lateral string
 	// Number gives the number that a text is, NULL where it is none.
 	Number func(text string) string
 }

@@ -150,3 +150,6 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Close implements store.Store.
 func (s *Store) Close() error { return errors.Join(s.readers.close(), s.writer.close()) }
+
+// Index implements store.Indexer: searches go by the rows themselves.
+func (s *Store) Index(context.Context, int) (more bool, err error) { return false, nil }
