@@ -1059,11 +1059,12 @@ type Change struct {
 	From          Health                 `protobuf:"varint,5,opt,name=from,proto3,enum=kubilitics.plugin.v1.Health" json:"from,omitempty"`
 	To            Health                 `protobuf:"varint,6,opt,name=to,proto3,enum=kubilitics.plugin.v1.Health" json:"to,omitempty"`
 	Status        string                 `protobuf:"bytes,7,opt,name=status,proto3" json:"status,omitempty"`
-	Finding       *Finding               `protobuf:"bytes,8,opt,name=finding,proto3" json:"finding,omitempty"`     // with "finding" and "resolved"
-	Plugin        string                 `protobuf:"bytes,9,opt,name=plugin,proto3" json:"plugin,omitempty"`       // whose finding it is
-	Times         int64                  `protobuf:"varint,10,opt,name=times,proto3" json:"times,omitempty"`       // how often it changed
-	At            string                 `protobuf:"bytes,11,opt,name=at,proto3" json:"at,omitempty"`              // of the last change, RFC 3339
-	Position      int64                  `protobuf:"varint,12,opt,name=position,proto3" json:"position,omitempty"` // of the last change
+	Finding       *Finding               `protobuf:"bytes,8,opt,name=finding,proto3" json:"finding,omitempty"`                    // with "finding" and "resolved"
+	Plugin        string                 `protobuf:"bytes,9,opt,name=plugin,proto3" json:"plugin,omitempty"`                      // whose finding it is
+	Times         int64                  `protobuf:"varint,10,opt,name=times,proto3" json:"times,omitempty"`                      // how often it changed
+	At            string                 `protobuf:"bytes,11,opt,name=at,proto3" json:"at,omitempty"`                             // of the last change, RFC 3339
+	Position      int64                  `protobuf:"varint,12,opt,name=position,proto3" json:"position,omitempty"`                // of the last change; 0 for findings
+	GapSince      string                 `protobuf:"bytes,13,opt,name=gap_since,json=gapSince,proto3" json:"gap_since,omitempty"` // RFC 3339, where it was found late: it happened unseen since then
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1180,6 +1181,13 @@ func (x *Change) GetPosition() int64 {
 		return x.Position
 	}
 	return 0
+}
+
+func (x *Change) GetGapSince() string {
+	if x != nil {
+		return x.GapSince
+	}
+	return ""
 }
 
 // NotifyReply says that the notification was delivered.
@@ -1308,7 +1316,7 @@ const file_plugin_v1_plugin_proto_rawDesc = "" +
 	"\achanges\x18\x06 \x03(\v2\x1c.kubilitics.plugin.v1.ChangeR\achanges\x12\x19\n" +
 	"\bleft_out\x18\a \x01(\x03R\aleftOut\x12\x16\n" +
 	"\x06missed\x18\b \x01(\bR\x06missed\x12\x0e\n" +
-	"\x02at\x18\t \x01(\tR\x02at\"\x91\x03\n" +
+	"\x02at\x18\t \x01(\tR\x02at\"\xae\x03\n" +
 	"\x06Change\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12!\n" +
 	"\fcluster_name\x18\x02 \x01(\tR\vclusterName\x12+\n" +
@@ -1322,7 +1330,8 @@ const file_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x05times\x18\n" +
 	" \x01(\x03R\x05times\x12\x0e\n" +
 	"\x02at\x18\v \x01(\tR\x02at\x12\x1a\n" +
-	"\bposition\x18\f \x01(\x03R\bposition\"\r\n" +
+	"\bposition\x18\f \x01(\x03R\bposition\x12\x1b\n" +
+	"\tgap_since\x18\r \x01(\tR\bgapSince\"\r\n" +
 	"\vNotifyReply*m\n" +
 	"\x06Health\x12\x16\n" +
 	"\x12HEALTH_UNSPECIFIED\x10\x00\x12\r\n" +
