@@ -22,6 +22,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/enroll"
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/fleetgraph"
+	"github.com/kubilitics/kubilitics/hub/internal/follow"
 	"github.com/kubilitics/kubilitics/hub/internal/gateway"
 	"github.com/kubilitics/kubilitics/hub/internal/httpapi"
 	"github.com/kubilitics/kubilitics/hub/internal/ingest"
@@ -235,6 +236,7 @@ func (h *Hub) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.live.Run(ctx) })
 	g.Go(func() error { return h.shared.Run(ctx) })
+	g.Go(func() error { return follow.Run(ctx, h.store, "the index of searches", h.index, h.log.Named("search")) })
 	g.Go(func() error { return h.tokens.Run(ctx) })
 	g.Go(func() error { return h.gateway.Run(ctx) })
 	g.Go(func() error { return h.janitor.run(ctx) })
@@ -245,6 +247,11 @@ func (h *Hub) run(ctx context.Context) error {
 	h.log.Info("the hub serves", zap.String("api", h.APIURL()), zap.String("tunnels", h.TunnelAddress()), zap.String("version", obs.Version()))
 	err := g.Wait()
 	return errors.Join(err, h.Close())
+}
+
+// index takes changed rows into what searches go by, of whichever tenant.
+func (h *Hub) index(ctx context.Context, _ fleet.TenantID) (more bool, err error) {
+	return h.store.Index(ctx, sweepRows)
 }
 
 func (h *Hub) serveCalls(ctx context.Context) error {

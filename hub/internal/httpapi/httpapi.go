@@ -184,6 +184,7 @@ func New(cfg Config) *API {
 		a.groups()
 		a.history()
 		a.exports()
+		a.search()
 		a.events()
 		a.tokens()
 		a.documents(r)
