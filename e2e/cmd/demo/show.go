@@ -59,22 +59,26 @@ func or(text, otherwise string) string {
 	return text
 }
 
-// curls prints three lines that work as they are.
+// curls prints lines that work as they are.
 func (d *demo) curls() {
-	id := d.members[0].id
-	lines := []struct{ what, path string }{
-		{"the fleet in numbers", "/api/v1/clusters/summary"},
-		{"Pods of every cluster that aren't well", "/api/v1/resources?kind=Pod&limit=20&fieldSelector=" + url.QueryEscape("health!=ok")},
-		{"the graph of one cluster's namespace", "/api/v1/clusters/" + id + "/topology?namespace=default"},
+	m := d.members[0]
+	root := "/api/v1/clusters/" + m.id
+	lines := []struct{ what, path, more string }{
+		{"the fleet in numbers", "/api/v1/clusters/summary", ""},
+		{"Pods of every cluster that aren't well", "/api/v1/resources?q=" + url.QueryEscape("kind:Pod -health:ok"), ""},
+		{"the graph of one cluster's namespace", root + "/topology?namespace=default", ""},
 	}
-	if d.members[0].cluster != nil {
-		lines[2] = struct{ what, path string }{
-			"what hangs together with the deliberate mistake",
-			"/api/v1/clusters/" + id + "/topology?depth=2&focus=Deployment.apps/" + app.MistakeNamespace + "/" + app.MistakeDeployment,
-		}
+	if m.cluster != nil {
+		lines = append(lines[:2], []struct{ what, path, more string }{
+			{"what is wrong in the fleet that nobody complains about", "/api/v1/topology/findings", ""},
+			{"what hangs together with the deliberate mistake, as a picture", root + "/topology/export?format=png&depth=2&focus=Deployment/" + app.MistakeNamespace + "/" + app.MistakeDeployment, " -o mistake.png"},
+			{"what stops working without the storefront's settings", root + "/topology/impact?focus=ConfigMap/shop/storefront-config", ""},
+			{"what ties the two clusters together", "/api/v1/topology/shared?kind=Host", ""},
+			{"what changed in the last two minutes", "/api/v1/topology/diff?from=-2m", ""},
+		}...)
 	}
 	fmt.Fprintln(d.out)
 	for _, l := range lines {
-		fmt.Fprintf(d.out, "  # %s\n  curl -s -H 'Authorization: Bearer %s' '%s%s'\n\n", l.what, d.hub.Token, d.hub.URL, l.path)
+		fmt.Fprintf(d.out, "  # %s\n  curl -s -H 'Authorization: Bearer %s' '%s%s'%s\n\n", l.what, d.hub.Token, d.hub.URL, l.path, l.more)
 	}
 }
