@@ -237,7 +237,7 @@ func (b *builder) auto(ctx context.Context) (*Graph, error) {
 	b.out.Aggregate, b.out.Meta = &grouping, b.meta(b.clustersOf(groups))
 	t := &Truncation{
 		Reason: "the graph has more than 2000 nodes and is answered in groups",
-		Hint:   "expand a group by its parameters, restrict by namespace, kind, selector or q, or ask for the nodes page by page with aggregate=never",
+		Hint:   "expand a group by its parameters, restrict by namespace, kind, selector or q, or ask for the nodes page by page, without auto",
 		Total:  &Total{Exact: !more},
 	}
 	if more {

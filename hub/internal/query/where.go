@@ -39,13 +39,35 @@ var FieldKeys = []string{"name", "namespace", "kind", "status", "health", "prese
 var longFields = map[string]string{"metadata.name": "name", "metadata.namespace": "namespace", "metadata.uid": "uid"}
 
 func (w Where) filter(v fleet.View) (store.Filter, error) {
-	f := store.Filter{View: v, Clusters: w.Clusters, Kinds: w.Kinds, Namespaces: w.Namespaces, Names: w.Names, Terms: w.Terms}
+	f := plain{store.Filter{View: v, Clusters: w.Clusters, Kinds: w.Kinds, Namespaces: w.Namespaces, Names: w.Names, Terms: w.Terms}}
 	var err error
 	if f.Labels, err = labelRequirements(w.Labels); err != nil {
-		return f, err
+		return f.Filter, err
 	}
 	f.Fields, err = fieldRequirements(w.Fields)
-	return f, err
+	f.spaces()
+	return f.Filter, err
+}
+
+// plain is a filter that says as plainly as it can what is meant.
+type plain struct{ store.Filter }
+
+// spaces makes a term that names namespaces in full a list of these, by which the store has an index. Their names have no capitals, so that letter
+// case, which doesn't count in terms, makes no difference.
+func (f *plain) spaces() {
+	if len(f.Namespaces) > 0 {
+		return
+	}
+	for i, t := range f.Terms {
+		if t.Key != "namespace" || t.Op != store.Like || t.Not || slices.ContainsFunc(t.Values, func(v string) bool { return v == "" || strings.ContainsAny(v, `*?\`) }) {
+			continue
+		}
+		for _, v := range t.Values {
+			f.Namespaces = append(f.Namespaces, strings.ToLower(v))
+		}
+		f.Terms = slices.Delete(slices.Clone(f.Terms), i, i+1)
+		return
+	}
 }
 
 // ParseLabels reads a label selector; nil for an empty one.
