@@ -74,6 +74,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Body) {
 		"Search":           search,
 		"SearchOracle":     searchOracle,
 		"Values":           valuesTyped,
+		"Check":            check,
 		"Counts":           counts,
 		"Snapshot":         snapshotIsOne,
 		"Feed":             feed,
@@ -95,6 +96,9 @@ func Exercise(t *testing.T, open func(t *testing.T) Body) {
 			h := &house{T: t, Body: b, ctx: ctx}
 			h.tenant = h.newTenant("default")
 			test(t, h)
+			if !t.Failed() {
+				h.intact(ctx, broken[name]...)
+			}
 		})
 	}
 }
