@@ -30,7 +30,11 @@ func TestTopology(t *testing.T) {
 		t.Run("groups", q.groups)
 		t.Run("health", q.health)
 		t.Run("what clusters share", q.shared)
+		t.Run("search", q.search)
+		t.Run("findings", q.findings)
 		t.Run("the past", q.past)
+		t.Run("history", q.history)
+		t.Run("files", q.files)
 		t.Run("bad input", q.badInput)
 		for _, m := range []*member{eu, us} {
 			q.invariants(t, m)
@@ -187,6 +191,104 @@ func (q *questions) shared(t *testing.T) {
 		}
 		return fmt.Errorf("shared are %+v", got.Items)
 	})
+}
+
+func (q *questions) search(t *testing.T) {
+	type hit struct {
+		stack.Resource
+		Highlights []struct{ Field string }
+	}
+	for query, want := range map[string]string{
+		"kind:Pod ns:pay* -status:Running": "Pod fraud-scorer", "image:fraud-scorer kind:deploy": "Deployment fraud-scorer",
+		"kind:svc recommend cluster:us-*": "Service recommendations", "cluster.region=eu* kind:ing storefront": "Ingress storefront",
+	} {
+		eventually(t, "a search for "+query, 10*time.Second, func() error {
+			got := get[page[hit]](t, &q.hub.Client, "/api/v1/search?q="+url.QueryEscape(query))
+			if len(got.Items) == 0 || !strings.HasPrefix(got.Items[0].Kind+" "+got.Items[0].Name, want) || len(got.Items[0].Highlights) == 0 {
+				return fmt.Errorf("found %+v", got)
+			}
+			return nil
+		})
+	}
+	if got := get[page[hit]](t, &q.hub.Client, "/api/v1/search?q=kind:cm+"+app.MissingConfigMap); len(got.Items) != 0 {
+		t.Errorf("what is missing was found: %+v", got.Items)
+	}
+	values := get[struct{ Items []struct{ Text string } }](t, &q.hub.Client, "/api/v1/search/values?key=ns&prefix=pay")
+	if len(values.Items) != 1 || values.Items[0].Text != "payments" {
+		t.Errorf("namespaces that begin with pay are %+v", values)
+	}
+}
+
+func (q *questions) findings(t *testing.T) {
+	type finding struct {
+		Kind, Severity, Sentence string
+		Object                   named
+		Related                  []named
+	}
+	eventually(t, "the deliberate mistake is found", 30*time.Second, func() error {
+		var all []finding
+		for token := ""; ; {
+			got := get[page[finding]](t, &q.hub.Client, "/api/v1/topology/findings?cluster="+q.eu.id+"&namespace="+app.MistakeNamespace+"&limit=20&continue="+token)
+			all = append(all, got.Items...)
+			if token = got.Continue; token == "" {
+				break
+			}
+		}
+		for _, f := range all {
+			if f.Kind == "missing-target" && slices.ContainsFunc(f.Related, func(n named) bool { return n.Name == app.MissingConfigMap }) {
+				return nil
+			}
+		}
+		return fmt.Errorf("found %+v", all)
+	})
+}
+
+// history asks for the revisions of the settings that past changed and deleted.
+func (q *questions) history(t *testing.T) {
+	path := q.at + "/resources/-/-/configmaps/shop/past-" + q.db.tag
+	type revision struct {
+		Revision   int64
+		Until      int64
+		Came, Went bool
+		Changed    []struct{ Field string }
+	}
+	got := get[page[revision]](t, &q.hub.Client, path+"/history")
+	if len(got.Items) != 2 || !got.Items[0].Went || !got.Items[1].Came || len(got.Items[0].Changed) == 0 {
+		t.Fatalf("its revisions are %+v", got.Items)
+	}
+	newer, older := got.Items[0].Revision, got.Items[1].Revision
+	text := get[struct{ Mode, YAML string }](t, &q.hub.Client, fmt.Sprint(path, "/history/", older))
+	if text.Mode != "manifest" || !strings.Contains(text.YAML, "colour: blue") {
+		t.Errorf("the first revision is %+v", text)
+	}
+	diff := get[struct {
+		Unified string
+		Patch   []struct{ Op, Path string }
+	}](t, &q.hub.Client, fmt.Sprint(path, "/compare?from=", older, "&to=", newer))
+	if !strings.Contains(diff.Unified, "-  colour: blue") || !strings.Contains(diff.Unified, "+  colour: red") || len(diff.Patch) == 0 {
+		t.Errorf("between the two are %+v", diff)
+	}
+	type change struct {
+		Op            string
+		Before, After *stack.Resource
+	}
+	between := get[struct{ Nodes []change }](t, &q.hub.Client, fmt.Sprint(q.at, "/topology/diff?namespace=shop&name=past-", q.db.tag, "&kind=ConfigMap&from=", older, "&to=", newer))
+	if len(between.Nodes) != 1 || between.Nodes[0].Op != "changed" {
+		t.Errorf("the difference is %+v", between)
+	}
+	gone := get[struct{ Nodes []change }](t, &q.hub.Client, fmt.Sprint(q.at, "/topology/diff?namespace=shop&name=past-", q.db.tag, "&from=", newer))
+	if len(gone.Nodes) != 1 || gone.Nodes[0].Op != "removed" {
+		t.Errorf("since then the difference is %+v", gone)
+	}
+}
+
+func (q *questions) files(t *testing.T) {
+	for format, begin := range map[string]string{"json": "{", "graphml": "<?xml", "dot": "digraph", "mermaid": "", "csv": "", "svg": "", "png": "\x89PNG", "pdf": "%PDF-"} {
+		text, err := q.hub.Text(t.Context(), q.at+"/topology/export?namespace=shop&format="+format)
+		if err != nil || len(text) < 1000 || !strings.HasPrefix(text, begin) {
+			t.Errorf("%s: %d bytes, %v", format, len(text), err)
+		}
+	}
 }
 
 // past changes an object, and asks of before and after.
