@@ -107,6 +107,17 @@ func (o *Options) cluster(id string) string {
 	return id
 }
 
+// box is the name that tells a cluster from all others: two may have the same one.
+func (o *Options) box(id string) string {
+	name := o.cluster(id)
+	for other, same := range o.Clusters {
+		if other != id && same == name {
+			return name + " " + id
+		}
+	}
+	return name
+}
+
 // Write writes the pages of a graph in a text format. Nodes and edges that are on several pages are written once, and a node is outside only if all
 // pages say so. What fails in the middle leaves a text that is broken off: the error says so.
 func Write(w io.Writer, f Format, pages iter.Seq2[*query.Graph, error], o Options) error {

@@ -144,7 +144,16 @@ func (c *composer) stroke(i int, path []piece, tip, direction point) {
 	}
 	width := 1.2 + min(3, 0.4*math.Log2(float64(max(1, l.count))))
 	title := l.kind + " from " + c.marks[l.from].name + " to " + c.marks[l.to].name
-	c.scene.add(&figure{path: path, stroke: &col, width: width, dash: look.Dash, title: title}, arrow(tip, direction, col, 1+(width-1.2)/3))
+	c.scene.add(&figure{path: path, stroke: &col, width: width, dash: stretched(look.Dash, width/1.2), title: title}, arrow(tip, direction, col, 1+(width-1.2)/3))
+}
+
+// stretched makes dashes longer, for wider lines.
+func stretched(dash []float64, by float64) []float64 {
+	out := make([]float64, len(dash))
+	for i, l := range dash {
+		out[i] = l * by
+	}
+	return out
 }
 
 func arrow(tip, direction point, col colour, scale float64) *figure {

@@ -107,7 +107,7 @@ func (m *mermaidEncoder) box(n *query.GraphNode) string {
 	if len(m.o.Clusters) < 2 {
 		return n.Namespace
 	}
-	return strings.TrimSuffix(m.o.cluster(n.Cluster)+" / "+n.Namespace, " / ")
+	return strings.TrimSuffix(m.o.box(n.Cluster)+" / "+n.Namespace, " / ")
 }
 
 // boxed writes what has waited.

@@ -147,7 +147,7 @@ func ofGraph(g *query.Graph, o *Options) *picture {
 			m.host = n.Attrs["node"]
 		}
 		if several {
-			m.path = append(m.path, o.cluster(n.Cluster))
+			m.path = append(m.path, o.box(n.Cluster))
 		}
 		if n.Namespace != "" {
 			m.path = append(m.path, n.Namespace)
@@ -270,7 +270,7 @@ func ofGroup(g *Group, by []store.Dimension, several bool, o *Options) mark {
 		var kind, name string
 		switch d {
 		case store.ByCluster:
-			kind, name = "Cluster", o.cluster(g.Cluster)
+			kind, name = "Cluster", o.box(g.Cluster)
 		case store.ByNamespace:
 			kind, name = "Namespace", cmp.Or(g.Namespace, "cluster-scoped")
 		case store.ByApplication:

@@ -36,16 +36,16 @@ func dashed(line []point, dash []float64, scale float64) (out [][]point) {
 	return out
 }
 
-const pieceLength = 48 // pixels: a long line is painted in pieces, each with a small mask
+const pieceArea = 1 << 18 // pixels of the mask that a line is painted through; one that needs more is painted in pieces
 
-// pieces cuts a line into short ones, each of which begins with the last step of the one before, so that no seam shows.
+// pieces cuts a line into some whose masks are small. Each begins with the last step of the one before, so that there is no gap.
 func pieces(line []point) (out [][]point) {
-	start, length := 0, 0.0
+	start, low, high := 0, line[0], line[0]
 	for i := 1; i < len(line); i++ {
-		length += math.Hypot(line[i].x-line[i-1].x, line[i].y-line[i-1].y)
-		if length > pieceLength && i < len(line)-1 {
+		low, high = point{min(low.x, line[i].x), min(low.y, line[i].y)}, point{max(high.x, line[i].x), max(high.y, line[i].y)}
+		if (high.x-low.x)*(high.y-low.y) > pieceArea && i < len(line)-1 {
 			out = append(out, line[start:i+1])
-			start, length = i-1, 0
+			start, low, high = i-1, line[i-1], line[i-1]
 		}
 	}
 	return append(out, line[start:])

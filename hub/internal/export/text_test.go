@@ -159,6 +159,44 @@ func TestPagesBecomeOneGraph(t *testing.T) {
 	}
 }
 
+// counter counts what was written.
+type counter int
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}
+
+// Pages are written while others are still to come.
+func TestTextsStream(t *testing.T) {
+	for name, f := range texts() {
+		var written counter
+		many := func(yield func(*query.Graph, error) bool) {
+			for i := range 200 {
+				if i == 199 && written == 0 {
+					t.Errorf("%s: nothing is written before the last page", name)
+				}
+				s := newSample()
+				for k := range 20 {
+					s.node(fmt.Sprintf("Pod page-%d/%d", i, k), topo.OK, "Running")
+				}
+				s.edge(topo.Owns, fmt.Sprintf("Pod page-%d/1", i), fmt.Sprintf("Pod page-%d/2", i))
+				s.edge(topo.Owns, fmt.Sprintf("Pod page-%d/1", i), fmt.Sprintf("Pod page-%d/3", i))
+				s.graph.Truncated = &query.Truncation{Continue: "more"}
+				if !yield(&s.graph, nil) {
+					return
+				}
+			}
+		}
+		if f.Table == EdgesTable {
+			continue // too short to leave the buffer
+		}
+		if err := Write(&written, f.Format, many, f.Options); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func lines(s string) []string { return slices.Sorted(strings.Lines(s)) }
 
 func TestWhatIsLeftOutIsSaid(t *testing.T) {
