@@ -30,7 +30,7 @@ type Config struct {
 	Log   *zap.Logger
 
 	Term  time.Duration // of leases, after which another process takes over from one that died; 30 s
-	Poll  time.Duration // reads the feed without a doorbell; 2 s
+	Poll  time.Duration // reads the feed without a doorbell; 10 s
 	Calm  time.Duration // between reads of a feed that is at its end, so that changes come in batches; 200 ms
 	Note  time.Duration // at most so long passes before progress that nothing depends on is noted; 5 s
 	Pause time.Duration // after work that failed, at first; it doubles up to a minute; 1 s
@@ -38,7 +38,7 @@ type Config struct {
 }
 
 func (c Config) complete() Config {
-	c.Term, c.Poll, c.Calm = or(c.Term, 30*time.Second), or(c.Poll, 2*time.Second), or(c.Calm, 200*time.Millisecond)
+	c.Term, c.Poll, c.Calm = or(c.Term, 30*time.Second), or(c.Poll, 10*time.Second), or(c.Calm, 200*time.Millisecond)
 	c.Note, c.Pause, c.Page = or(c.Note, 5*time.Second), or(c.Pause, time.Second), or(c.Page, 64)
 	if c.Log == nil {
 		c.Log = zap.NewNop()
