@@ -78,7 +78,7 @@ func (b *Big) open(ctx context.Context, say func(format string, args ...any)) er
 	if err != nil {
 		return err
 	}
-	dsn := fmt.Sprintf("host=%s port=%d user=%s password=%s dbname=%s sslmode=disable", conf.Host, conf.Port, conf.User, conf.Password, name)
+	dsn := fmt.Sprintf("host=%s port=%d user=%s password='%s' dbname=%s sslmode=disable", conf.Host, conf.Port, conf.User, conf.Password, name)
 	s, err := postgres.Open(ctx, postgres.Config{DSN: dsn, Migrate: true})
 	if err != nil {
 		return err
