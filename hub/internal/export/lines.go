@@ -12,11 +12,10 @@ const (
 	portSpan    = markHeight - 18 // of a mark's side that lines begin and end at
 )
 
-// end is one end of a link at a mark's side, and where it leads, by which ends at one side are sorted.
+// end is one end of a link (2 × link is where it begins, 2 × link + 1 where it ends), and where it leads, by which the ends at one side are sorted.
 type end struct {
 	link   int
 	toward point
-	at     point
 }
 
 // lines draws the links, each from the side of a mark that faces the other one. Those of a side spread over it, in the order of where they lead.
