@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
@@ -45,7 +46,7 @@ const (
 )
 
 // FindingKinds lists the kinds, in the order in which they are told.
-var FindingKinds = []string{MissingTarget, DanglingBinding, NothingToScale, MissingOwner, UngrantedRef, SelectsNothing, ProtectsNothing, OwnerCycle, PluginFinding, Unused}
+var FindingKinds = []string{MissingTarget, DanglingBinding, NothingToScale, MissingOwner, UngrantedRef, SelectsNothing, ProtectsNothing, OwnerCycle, Unused, PluginFinding}
 
 // Severities lists them, the gravest first.
 var Severities = []string{SeverityError, SeverityWarning, SeverityInfo}
@@ -88,6 +89,8 @@ type Finding struct {
 	Doubts     []string      `json:"doubts,omitempty" doc:"why the confidence isn't high"`
 	Edge       *Edge         `json:"edge,omitempty" doc:"the relationship it is about"`
 	Plugin     string        `json:"plugin,omitempty" doc:"who found it, where that is a plugin"`
+
+	unseen fleet.ClusterID // set where it is doubtful if not all of the cluster is seen
 }
 
 // findingPlace is where findings go on: in which source, behind what.
@@ -115,11 +118,13 @@ var findingSources = []findingSource{
 	{[]string{SelectsNothing}, unlinkedSource(idlePolicy, SelectsNothing)},
 	{[]string{ProtectsNothing}, unlinkedSource(idleBudget, ProtectsNothing)},
 	{[]string{OwnerCycle}, (*finder).cycles},
-	{[]string{PluginFinding}, (*finder).plugins},
 	{[]string{Unused}, unlinkedSource(unusedConfigMap, Unused)},
 	{[]string{Unused}, unlinkedSource(unusedSecret, Unused)},
 	{[]string{Unused}, unlinkedSource(unusedClaim, Unused)},
+	{[]string{PluginFinding}, nil}, // looked for when the snapshot is closed
 }
+
+var pluginSource = len(findingSources) - 1
 
 // Findings answers a FindingQuestion with a page.
 func (q *Querier) Findings(ctx context.Context, p fleet.Principal, a FindingQuestion) (*Findings, error) {
@@ -139,17 +144,27 @@ func (q *Querier) Findings(ctx context.Context, p fleet.Principal, a FindingQues
 	if err != nil {
 		return nil, err
 	}
-	var out *Findings
+	f := &finder{ask: a, place: place, limit: limit, past: !a.At.Now(), out: &Findings{Items: []Finding{}}}
 	err = q.read(ctx, scope{p, fleet.List, a.Clusters, at}, func(ctx context.Context, r *reading) error {
-		filter, err := a.filter(r.view)
-		if err != nil {
-			return err
-		}
-		f := &finder{reading: r, ask: a, filter: filter, blind: map[fleet.ClusterID][]string{}, past: !at.Now() && a.Continue == ""}
-		out, err = f.run(ctx, place, question, limit)
-		return err
+		f.reading = r
+		return f.run(ctx)
 	})
-	return out, late(a.Continue, err)
+	if err != nil {
+		return nil, late(a.Continue, err)
+	}
+	// What the snapshot doesn't hold is asked for when it is closed: one question never takes two connections at once.
+	if err := f.plugins(ctx); err != nil {
+		return nil, err
+	}
+	if err := f.doubtViews(ctx); err != nil {
+		return nil, err
+	}
+	f.out.Excluded = f.excluded()
+	if f.place.Source < len(findingSources) {
+		f.place.pinned = pinned{f.out.Position}
+		f.out.Continue = seal(p.Tenant, question, f.place)
+	}
+	return f.out, nil
 }
 
 func knownWords(field string, words, known []string) error {
@@ -165,43 +180,49 @@ func knownWords(field string, words, known []string) error {
 type finder struct {
 	*reading
 	ask    FindingQuestion
+	place  findingPlace
+	limit  int
 	filter store.Filter
-	blind  map[fleet.ClusterID][]string // kinds that aren't watched, by cluster, as far as they were looked up
-	past   bool                         // it isn't about the newest: what plugins say is left out
+	past   bool // it isn't about the newest: what plugins say is left out
+	out    *Findings
 }
 
-func (f *finder) run(ctx context.Context, place findingPlace, question any, limit int) (*Findings, error) {
-	out := &Findings{Items: []Finding{}, Excluded: f.excluded()}
+func (f *finder) run(ctx context.Context) (err error) {
+	if f.filter, err = f.ask.filter(f.view); err != nil {
+		return err
+	}
 	for range findingBatches {
-		if place.Source == len(findingSources) || len(out.Items) == limit {
+		if f.place.Source == pluginSource || f.room() == 0 {
 			break
 		}
-		source := findingSources[place.Source]
+		source := findingSources[f.place.Source]
 		if !f.wants(source.kinds) {
-			place = findingPlace{Source: place.Source + 1}
+			f.next()
 			continue
 		}
-		found, done, err := source.look(f, ctx, &place, limit-len(out.Items))
+		found, done, err := source.look(f, ctx, &f.place, f.room())
 		if err != nil {
-			return nil, err
+			return err
 		}
-		out.Items = append(out.Items, slices.DeleteFunc(found, func(x Finding) bool { return !f.means(&x) })...)
+		f.keep(found)
 		if done {
-			place = findingPlace{Source: place.Source + 1}
+			f.next()
 		}
-	}
-	if place.Source < len(findingSources) {
-		place.pinned = pinned{f.Position()}
-		out.Continue = seal(f.view.Tenant, question, place)
 	}
 	appear := map[fleet.ClusterID]bool{}
-	for i := range out.Items {
-		if id, err := fleet.ParseClusterID(out.Items[i].Cluster); err == nil {
-			appear[id] = true
-		}
+	for c := range f.known {
+		appear[c] = slices.ContainsFunc(f.out.Items, func(x Finding) bool { return x.Cluster == c.String() })
 	}
-	out.Meta = f.meta(appear)
-	return out, f.date(ctx, out.Items)
+	f.out.Meta = f.meta(appear)
+	return f.date(ctx, f.out.Items)
+}
+
+func (f *finder) room() int { return f.limit - len(f.out.Items) }
+
+func (f *finder) next() { f.place = findingPlace{Source: f.place.Source + 1} }
+
+func (f *finder) keep(found []Finding) {
+	f.out.Items = append(f.out.Items, slices.DeleteFunc(found, func(x Finding) bool { return !f.means(&x) })...)
 }
 
 func (f *finder) wants(kinds []string) bool {
@@ -268,29 +289,36 @@ func (x *Finding) doubt(confidence, format string, args ...any) {
 	x.Doubts = append(x.Doubts, fmt.Sprintf(format, args...))
 }
 
-// doubtView lowers the confidence where the cluster isn't seen as it is: what can't be seen may be what is looked for.
-func (f *finder) doubtView(ctx context.Context, x *Finding, c fleet.ClusterID) error {
-	blind, known := f.blind[c]
-	if !known {
-		reports, err := f.q.store.Kinds(ctx, f.scope(c))
-		if err != nil {
-			return err
+// doubtViews lowers the confidence where the cluster isn't seen as it is: what can't be seen may be what is looked for.
+func (f *finder) doubtViews(ctx context.Context) error {
+	blind := map[fleet.ClusterID][]string{} // kinds that aren't watched
+	for i := range f.out.Items {
+		x := &f.out.Items[i]
+		c := x.unseen
+		if c == 0 {
+			continue
 		}
-		for _, r := range reports {
-			if !r.Observed {
-				blind = append(blind, r.GroupKind.String())
+		if _, known := blind[c]; !known {
+			reports, err := f.q.store.Kinds(ctx, f.scope(c))
+			if err != nil {
+				return err
+			}
+			blind[c] = []string{}
+			for _, r := range reports {
+				if !r.Observed {
+					blind[c] = append(blind[c], r.GroupKind.String())
+				}
 			}
 		}
-		f.blind[c] = blind
-	}
-	switch {
-	case len(blind) > 3:
-		x.doubt(ConfidenceMedium, "%s and %d more kinds of the cluster aren't watched", blind[0], len(blind)-1)
-	case len(blind) > 0:
-		x.doubt(ConfidenceMedium, "not watched in the cluster: %v", blind)
-	}
-	if freshness(f.known[c]).State != fleet.Live {
-		x.doubt(ConfidenceMedium, "what is known of the cluster isn't current")
+		switch n := len(blind[c]); {
+		case n > 3:
+			x.doubt(ConfidenceMedium, "%s and %d more kinds of the cluster aren't watched", blind[c][0], n-1)
+		case n > 0:
+			x.doubt(ConfidenceMedium, "not watched in the cluster: %s", strings.Join(blind[c], ", "))
+		}
+		if freshness(f.known[c]).State != fleet.Live {
+			x.doubt(ConfidenceMedium, "what is known of the cluster isn't current")
+		}
 	}
 	return nil
 }

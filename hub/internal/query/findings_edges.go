@@ -282,29 +282,28 @@ func (f *finder) meansRow(r store.Row) bool {
 }
 
 // plugins tells what plugins found, which they say of the newest only.
-func (f *finder) plugins(ctx context.Context, at *findingPlace, rows int) ([]Finding, bool, error) {
-	if f.past || f.narrowed() {
-		return nil, true, nil
+func (f *finder) plugins(ctx context.Context) error {
+	if f.place.Source != pluginSource || f.room() == 0 {
+		return nil
 	}
-	found, err := f.q.store.Findings(ctx, store.FindingFilter{View: f.view, Clusters: f.filter.Clusters, Namespaces: f.filter.Namespaces, Kinds: f.filter.Kinds}, at.Plugin, rows)
-	var out []Finding
+	if f.past || f.narrowed() || !f.wants([]string{PluginFinding}) {
+		f.next()
+		return nil
+	}
+	rows := f.room()
+	filter := store.FindingFilter{View: f.view, Clusters: f.filter.Clusters, Namespaces: f.filter.Namespaces, Kinds: f.filter.Kinds}
+	found, err := f.q.store.Findings(ctx, filter, f.place.Plugin, rows)
+	if err != nil {
+		return err
+	}
 	for i := range found {
-		r := &found[i]
-		at.Plugin = &r.Key
-		if len(f.filter.Names) > 0 && !slices.Contains(f.filter.Names, r.Ref.Name) {
-			continue
+		f.place.Plugin = &found[i].Key
+		if len(f.filter.Names) == 0 || slices.Contains(f.filter.Names, found[i].Ref.Name) {
+			f.keep([]Finding{pluginFinding(&found[i])})
 		}
-		x := Finding{
-			Kind: PluginFinding, Severity: r.Finding.Severity.String(), Cluster: r.Key.Cluster.String(), Object: refOf(r.Ref, r.Key.Node), Related: []Ref{},
-			Sentence: r.Finding.Sentence, SinceAt: instant(r.Since), Confidence: ConfidenceHigh, Plugin: r.Key.Plugin,
-		}
-		switch {
-		case r.Finding.Confidence < 0.4:
-			x.Confidence = ConfidenceLow
-		case r.Finding.Confidence < 0.8:
-			x.Confidence = ConfidenceMedium
-		}
-		out = append(out, x)
 	}
-	return out, len(found) < rows, err
+	if len(found) < rows {
+		f.next()
+	}
+	return nil
 }

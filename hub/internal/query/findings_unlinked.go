@@ -107,9 +107,7 @@ func (f *finder) unlinked(ctx context.Context, u *unlinked, kind string, at *fin
 		if u.doubtful {
 			f.doubtUse(&x, row, owners[nodeKey{row.Cluster, row.ID}])
 		}
-		if err := f.doubtView(ctx, &x, row.Cluster); err != nil {
-			return nil, false, err
-		}
+		x.unseen = row.Cluster
 		out = append(out, x)
 	}
 	return out, len(found) < rows, nil

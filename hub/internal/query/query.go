@@ -22,6 +22,8 @@ type Store interface {
 	Cluster(ctx context.Context, at store.Scope) (fleet.Cluster, error)
 	Kinds(ctx context.Context, at store.Scope) ([]topo.KindReport, error)
 	Findings(ctx context.Context, f store.FindingFilter, after *store.FindingKey, limit int) ([]store.FindingRow, error)
+	AddedAttrs(ctx context.Context, at store.Scope, ids []topo.ID) ([]store.AddedAttrs, error)
+	AddedEdges(ctx context.Context, at store.Scope, ids []topo.ID, d store.Direction, after *topo.EdgeID, limit int) ([]store.EdgeRow, error)
 }
 
 // Querier answers. It is safe for concurrent use.
