@@ -122,6 +122,38 @@ func (b *bench) at(ctx context.Context, o options) error {
 	note("store.at.vs_now: %d clusters of %d objects with %d versions; a namespace of %d and its edges: now median %v p95 %v; then median %v p95 %v",
 		o.clusters, o.objects, o.versions, namespace, now[len(now)/2], a, then[len(then)/2], z)
 	line("store.at.vs_now", z.Seconds()/a.Seconds(), "ratio")
+	return b.diffs(ctx, clusters[0].at, half, o)
+}
+
+// diffs compares now with when half of the changes had been.
+func (b *bench) diffs(ctx context.Context, at store.Scope, half topo.Position, o options) error {
+	view := fleet.View{Tenant: at.Tenant, Everything: true}
+	one := store.Filter{View: view, Clusters: []fleet.ClusterID{at.Cluster}}
+	narrow := one
+	narrow.Namespaces = []string{"team-1"}
+	for _, c := range []struct {
+		name   string
+		filter store.Filter
+		rows   int
+	}{{"namespace", narrow, namespace}, {"cluster", one, 100}, {"fleet", store.Filter{View: view}, 100}} {
+		var took []time.Duration
+		for range 21 {
+			start := time.Now()
+			err := b.s.Read(ctx, at.Tenant, func(ctx context.Context, s store.Snapshot) error {
+				rows, err := s.RowChanges(ctx, c.filter, half, nil, c.rows)
+				if err == nil && len(rows) != c.rows {
+					err = fmt.Errorf("%d rows differ, not %d", len(rows), c.rows)
+				}
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			took = append(took, time.Since(start))
+		}
+		slices.Sort(took)
+		note("store.diff: the first %d changes in a %s of what changed %d times: median %v", c.rows, c.name, o.versions-o.versions/2, took[len(took)/2])
+	}
 	return nil
 }
 

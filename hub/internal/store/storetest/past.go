@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -329,4 +330,47 @@ func pastFreshness(_ *testing.T, h *house) {
 		h.equal([]any{len(list), list[0].ID}, []any{2, late.Cluster})
 		return err
 	})
+}
+
+// forgottenWhileRead: while the past is trimmed, each answer is right or says that it is gone.
+func forgottenWhileRead(_ *testing.T, h *house) {
+	s := h.loaded(store.Delta{Nodes: []topo.Node{pod("a")}})
+	var made []store.Applied
+	for i := range int64(40) {
+		made = append(made, s.apply(store.Delta{Nodes: []topo.Node{with(pod("a"), func(n *topo.Node) { n.Created = i })}}))
+	}
+	var readers sync.WaitGroup
+	for range 3 {
+		readers.Go(func() {
+			for i := 0; i < len(made); { // each position until it is gone, but for the last, which stays
+				var created int64
+				err := h.Store.ReadAt(h.ctx, h.tenant, at(made[i].Position), func(ctx context.Context, snap store.Snapshot) error {
+					rows, err := snap.Nodes(ctx, s.at, []topo.ID{ref("Pod", "a").ID()})
+					if err == nil && len(rows) == 1 {
+						created = rows[0].Node.Created
+					}
+					return err
+				})
+				switch {
+				case fault.Is(err, fault.Gone), err == nil && i == len(made)-1:
+					i++
+				case err != nil || created != int64(i):
+					h.Errorf("position %d: %d, %v", made[i].Position, created, err)
+					return
+				}
+			}
+		})
+	}
+	for i := range made {
+		for more := true; more; {
+			var err error
+			if more, err = h.Store.Trim(h.ctx, store.Keep{Feed: time.Hour, History: time.Since(made[i].At), Events: time.Hour}, 10); err != nil {
+				h.Error(err)
+				break
+			}
+		}
+	}
+	_, err := h.Store.Trim(h.ctx, store.Keep{Feed: time.Hour, Events: time.Hour}, 100)
+	h.must(err)
+	readers.Wait()
 }
