@@ -61,6 +61,16 @@ func Check(specs []Spec) []fault.Field {
 	return f.Fields
 }
 
+// Notifiers gives the names of the notifiers among plugins.
+func Notifiers(specs []Spec) (names []string) {
+	for _, s := range specs {
+		if s.As == contract.Notifier {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
 func (s Spec) wrong() []fault.Field {
 	f := fault.New(fault.BadRequest, "")
 	if !nameForm.MatchString(s.Name) {
