@@ -17,6 +17,7 @@ type where struct {
 	tables     sources
 	conditions []string
 	args       []any
+	inRow      bool // labels are looked for in the row itself, since it is at hand
 }
 
 // arg adds an argument and gives its number.
@@ -191,6 +192,11 @@ func (w *where) kinds(kinds []topo.GroupKind) string {
 
 // label asks the labels' own table, which is ordered by key and value.
 func (w *where) label(q store.Requirement) error {
+	if w.inRow {
+		condition, err := w.labelInRow(q)
+		w.and(condition)
+		return err
+	}
 	key := "l.tenant_id = $1 AND " + w.equal("l.key", q.Key)
 	same := " AND l.cluster_id = r.cluster_id AND l.id = r.id)"
 	switch q.Op {

@@ -146,6 +146,10 @@ func (s *snapshot) list(ctx context.Context, f *store.Filter, after *store.Key, 
 	if err != nil || a.empty() {
 		return nil, err
 	}
+	f, none, err := s.resolved(ctx, f)
+	if err != nil || none {
+		return nil, err
+	}
 	each := a.split()
 	if each == nil {
 		each = []access{a}
@@ -172,6 +176,11 @@ func (s *snapshot) list(ctx context.Context, f *store.Filter, after *store.Key, 
 
 // page lists rows of what an access shows of a table, or of what stands for it.
 func (s *snapshot) page(ctx context.Context, seen *sight, a *access, f *store.Filter, table string, after *store.Key, limit int, also func(*where)) ([]store.Row, error) {
+	if also == nil {
+		if rows, done, err := s.quick(ctx, seen, a, f, after, limit); done || err != nil {
+			return rows, err
+		}
+	}
 	w, err := s.filtered(a, f)
 	if err != nil {
 		return nil, err
