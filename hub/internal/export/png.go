@@ -23,8 +23,8 @@ const (
 
 // writePNG writes the scene as pixels, two a unit, and fewer where that made more than maxPixels.
 func writePNG(w io.Writer, s *scene) error {
-	scale := min(pixelsPerUnit, math.Sqrt(maxPixels/(s.width*s.height)))
-	c := &raster{scale: scale, faces: map[faceKey]font.Face{}, image: image.NewRGBA(image.Rect(0, 0, int(math.Ceil(s.width*scale)), int(math.Ceil(s.height*scale))))}
+	scale, area := pixels(s)
+	c := &raster{scale: scale, faces: map[faceKey]font.Face{}, image: image.NewRGBA(area)}
 	draw.Draw(c.image, c.image.Bounds(), image.White, image.Point{}, draw.Src)
 	for _, item := range s.items {
 		switch x := item.(type) {
@@ -40,6 +40,12 @@ func writePNG(w io.Writer, s *scene) error {
 		return fault.Wrap(err, fault.Internal, "the PNG can't be written")
 	}
 	return nil
+}
+
+// pixels are how many a unit has, and all of them.
+func pixels(s *scene) (scale float64, area image.Rectangle) {
+	scale = min(pixelsPerUnit, math.Sqrt(maxPixels/(s.width*s.height)))
+	return scale, image.Rect(0, 0, int(s.width*scale), int(s.height*scale))
 }
 
 // raster paints onto an image.
