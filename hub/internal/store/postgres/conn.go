@@ -124,6 +124,14 @@ func (s *Store) Write(ctx context.Context, fn func(context.Context, relational.C
 	return relational.Blame(s.transact(ctx, pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error { return fn(ctx, txConn{tx}) }))
 }
 
+// once runs statements that won't come again, so that the server doesn't keep them: it takes some 100 kB for each of those about the past.
+type once struct{ relational.Conn }
+
+// Query implements relational.Conn.
+func (c once) Query(ctx context.Context, text string, args ...any) (relational.Rows, error) {
+	return c.Conn.Query(ctx, text, append([]any{pgx.QueryExecModeCacheDescribe}, args...)...)
+}
+
 // reading begins a transaction that sees one state. Before it sees anything it keeps the days of history from being dropped, which no snapshot outlives:
 // what was dropped before, the floor that it reads tells.
 var reading = pgx.TxOptions{BeginQuery: `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;

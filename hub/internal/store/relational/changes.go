@@ -27,7 +27,8 @@ func (s *snapshot) since(ctx context.Context, from topo.Position) (*span, error)
 	case from < s.floor:
 		return nil, moment{floor: s.floor}.gone(ctx, s.conn, s.tenant, "from")
 	}
-	old := &snapshot{sql: s.sql, conn: s.conn, tenant: s.tenant, pos: from, newest: s.newest, floor: s.floor, tables: s.tables}
+	conn := s.sql.once(s.conn)
+	old := &snapshot{sql: s.sql, conn: conn, tenant: s.tenant, pos: from, newest: s.newest, floor: s.floor, tables: s.tables}
 	if from < s.pos {
 		// Without the row, which only a position below all that is kept lacks, the time is zero: no day is left out.
 		if _, err := queryOne(ctx, s.conn, `SELECT at FROM feed WHERE tenant_id = $1 AND pos = $2`, []any{int64(s.tenant), int64(from)}, &old.at); err != nil {
@@ -35,7 +36,9 @@ func (s *snapshot) since(ctx context.Context, from topo.Position) (*span, error)
 		}
 		old.tables = s.sql.pastSources(from, days{old.at, s.newest})
 	}
-	return &span{from: old, to: s}, nil
+	to := *s
+	to.conn = conn
+	return &span{from: old, to: &to}, nil
 }
 
 // within gives the condition that a column's position lies in the span, without its first.

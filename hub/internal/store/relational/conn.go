@@ -37,6 +37,8 @@ type Dialect struct {
 	// ones of the same key count.
 	PastUID, PastPresence, PastHealth string
 	PastAttrs                         func(inherited func(column string) string) string
+	// Once gives the connection for statements that name a position in their text, and so won't come again; nil: the same.
+	Once func(Conn) Conn
 	// FirstVersion is the condition that a version x began with its resource.
 	FirstVersion string
 	// Closed gives " AND " and what is known of the versions, by that alias, that were closed not before one instant nor after another (zero: any); it may be nothing.

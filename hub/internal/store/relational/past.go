@@ -26,7 +26,7 @@ func (b *Base) ReadAt(ctx context.Context, tenant fleet.TenantID, when store.Whe
 			s.asked = later(m.at, when.Time)
 		}
 		if m.pos < m.newest {
-			s.tables = b.sql.pastSources(m.pos, days{m.at, m.latest})
+			s.tables, s.conn = b.sql.pastSources(m.pos, days{m.at, m.latest}), b.sql.once(c)
 		}
 		return fn(ctx, s)
 	})

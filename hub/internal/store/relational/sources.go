@@ -24,6 +24,13 @@ func (s *sources) parts() []string {
 	return []string{s.open, s.closed}
 }
 
+func (d *Dialect) once(c Conn) Conn {
+	if d.Once == nil {
+		return c
+	}
+	return d.Once(c)
+}
+
 // days are when versions that a query means can have been closed: not before one instant, nor after another.
 type days struct{ first, last time.Time }
 
