@@ -93,13 +93,15 @@ type pair struct {
 	target  *target
 }
 
-func (p *pair) follower() string { return "notify:" + p.rule.name + ">" + p.target.Name }
+const prefix = "notify:"
+
+func (p *pair) follower() string { return prefix + p.rule.name + ">" + p.target.Name }
 
 // Run follows the feeds until ctx ends; it returns when all it started has stopped.
 func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	followed := map[fleet.TenantID]bool{}
-	for len(s.pairs) > 0 && ctx.Err() == nil {
+	for ctx.Err() == nil {
 		tenants, err := s.cfg.Store.Tenants(ctx)
 		if err != nil && ctx.Err() == nil {
 			s.cfg.Log.Warn("the tenants can't be listed", zap.Error(err))
@@ -107,17 +109,30 @@ func (s *Service) Run(ctx context.Context) error {
 		for _, t := range tenants {
 			if !followed[t.ID] {
 				followed[t.ID] = true
+				s.forget(ctx, t)
 				s.followAll(ctx, g, t)
 			}
 		}
 		sleep(ctx, s.cfg.Tenants)
 	}
-	<-ctx.Done()
 	_ = g.Wait() // they only end with ctx
 	for _, t := range s.targets {
 		t.close()
 	}
 	return nil
+}
+
+// forget drops where rules stood that are no longer: one that comes back begins anew.
+func (s *Service) forget(ctx context.Context, t fleet.Tenant) {
+	var keep []string
+	for _, p := range s.pairs {
+		if p.rule.sees(t.Slug) {
+			keep = append(keep, p.follower())
+		}
+	}
+	if err := s.cfg.Store.Forget(ctx, t.ID, prefix, keep); err != nil && ctx.Err() == nil {
+		s.cfg.Log.Warn("the places of rules that are no longer could not be forgotten", zap.Error(err))
+	}
 }
 
 func (s *Service) followAll(ctx context.Context, g *errgroup.Group, t fleet.Tenant) {

@@ -21,7 +21,7 @@ const patience = 30 * time.Second
 // batchNodes is how many nodes a plugin is asked about at once.
 const batchNodes = 100
 
-func followerOf(s Spec) string { return s.As + ":" + s.Name }
+func followerOf(s Spec) string { return store.EnricherPrefix + s.Name }
 
 // enricher has one plugin asked about each tenant's nodes.
 type enricher struct {

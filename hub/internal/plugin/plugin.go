@@ -194,23 +194,36 @@ func (h *Host) Run(ctx context.Context) error {
 // sweepEvery is between looks for what plugins left behind.
 const sweepEvery = time.Hour
 
-// sweep deletes what plugins added that are no longer configured, and to nodes that are gone.
+// sweep deletes what plugins added that aren't configured for a tenant any more, and to nodes that are gone.
 func (h *Host) sweep(ctx context.Context) {
-	var names []string
-	for _, r := range h.plugins {
-		names = append(names, r.spec.Name)
-	}
 	for {
-		for more := true; more && ctx.Err() == nil; {
-			var err error
-			if more, err = h.cfg.Store.SweepPlugins(ctx, names, time.Now().Add(-h.cfg.Keep), 5000); err != nil && ctx.Err() == nil {
-				h.cfg.Log.Warn("what plugins left behind could not be swept", zap.Error(err))
+		tenants, err := h.cfg.Store.Tenants(ctx)
+		for _, t := range tenants {
+			if err = h.sweepTenant(ctx, t); err != nil {
+				break
 			}
+		}
+		if err != nil && ctx.Err() == nil {
+			h.cfg.Log.Warn("what plugins left behind could not be swept", zap.Error(err))
 		}
 		if !sleep(ctx, sweepEvery) {
 			return
 		}
 	}
+}
+
+func (h *Host) sweepTenant(ctx context.Context, t fleet.Tenant) error {
+	var keep []string
+	for _, r := range h.plugins {
+		if r.spec.As == contract.Enricher && r.spec.sees(t.Slug) {
+			keep = append(keep, followerOf(r.spec))
+		}
+	}
+	err := h.cfg.Store.Forget(ctx, t.ID, store.EnricherPrefix, keep)
+	for more := true; more && err == nil; {
+		more, err = h.cfg.Store.SweepPlugins(ctx, t.ID, time.Now().Add(-h.cfg.Keep), 5000)
+	}
+	return err
 }
 
 // sleep waits; false when ctx has ended.

@@ -241,11 +241,19 @@ func TestProgramsThatAnybodyMayWriteAreRefused(t *testing.T) {
 	if err := verify(s); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(path, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := verify(s); !fault.Is(err, fault.Forbidden) {
-		t.Errorf("got %v", err)
+	for _, open := range []struct {
+		path string
+		mode os.FileMode
+	}{{path, 0o777}, {filepath.Dir(path), 0o777}} {
+		if err := os.Chmod(open.path, open.mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := verify(s); !fault.Is(err, fault.Forbidden) {
+			t.Errorf("got %v", err)
+		}
+		if err := os.Chmod(open.path, 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -371,6 +379,19 @@ func TestPluginsDieWithTheHub(t *testing.T) {
 	r.until("the plugin is gone", func() bool { return !alive(pid) })
 }
 
+// What a plugin added goes when it isn't configured any more; when it comes back it is asked anew.
+func TestAPluginThatWentLeavesNothing(t *testing.T) {
+	r := newRig(t, pods(3)...)
+	_, stop := r.run(role("honest"))
+	r.until("its rows are there", func() bool { return r.attr("Pod shop/p0002", "center") != "" })
+	stop()
+	_, stop = r.run()
+	r.until("its rows are gone", func() bool { return r.attr("Pod shop/p0000", "center")+r.attr("Pod shop/p0002", "center") == "" })
+	stop()
+	r.run(role("honest"))
+	r.until("its rows are back", func() bool { return r.attr("Pod shop/p0002", "center") != "" })
+}
+
 // alive tells a process that isn't a zombie, which the machine's first process has still to bury.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -399,7 +420,9 @@ func TestAPluginSeesOnlyItsTenants(t *testing.T) {
 
 func TestNotifiers(t *testing.T) {
 	r := newRig(t)
-	h, _ := r.run(role("notifier", func(s *Spec) { s.As, s.Name, s.Timeout, s.Tenants = "notifier", "pager", time.Second, []string{"default"} }))
+	h, _ := r.run(role("notifier", func(s *Spec) {
+		s.As, s.Name, s.Timeout, s.Tenants = "notifier", "pager", time.Second, []string{"default"}
+	}))
 	r.until("it runs", func() bool { return r.status(h).State == Running })
 	for rule, want := range map[string]fault.Code{"fine": "", "later": fault.Unavailable, "never": fault.BadRequest, "hang": fault.Unavailable} {
 		if err := h.Notify(t.Context(), "pager", &pluginv1.Notification{Tenant: "default", Rule: rule}); (want == "" && err != nil) || (want != "" && !fault.Is(err, want)) {

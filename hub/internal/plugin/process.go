@@ -46,8 +46,13 @@ func verify(s Spec) error {
 	if err != nil {
 		return fault.Wrap(err, fault.NotFound, "the program of the plugin %s can't be read", s.Name)
 	}
-	if info.Mode().Perm()&0o002 != 0 {
-		return fault.New(fault.Forbidden, "everybody may write the program of the plugin %s", s.Name)
+	around, err := os.Stat(filepath.Dir(s.Path))
+	if err != nil {
+		return fault.Wrap(err, fault.NotFound, "the directory of the plugin %s can't be read", s.Name)
+	}
+	open := around.Mode().Perm()&0o002 != 0 && around.Mode()&os.ModeSticky == 0
+	if open || info.Mode().Perm()&0o002 != 0 {
+		return fault.New(fault.Forbidden, "everybody may replace the program of the plugin %s", s.Name)
 	}
 	same, err := (&goplugin.SecureConfig{Checksum: sum, Hash: sha256.New()}).Check(s.Path)
 	if err != nil {

@@ -145,7 +145,9 @@ func names(environ []string) (keys []string) {
 }
 
 // mute serves nothing.
-type mute struct{ goplugin.NetRPCUnsupportedPlugin }
+type mute struct {
+	goplugin.NetRPCUnsupportedPlugin
+}
 
 func (mute) GRPCServer(*goplugin.GRPCBroker, *grpc.Server) error { return nil }
 

@@ -37,6 +37,8 @@ type Followers interface {
 	Release(ctx context.Context, l Lease) error
 	// Progress gives that of a tenant's followers, by name.
 	Progress(ctx context.Context, tenant fleet.TenantID) (map[string]Progress, error)
+	// Forget deletes the followers whose names begin with prefix and aren't among those to keep, unless some process works for them.
+	Forget(ctx context.Context, tenant fleet.TenantID, prefix string, keep []string) error
 }
 
 // Severity is how much a finding matters.
@@ -138,8 +140,11 @@ type FindingNews struct {
 	Resolved bool
 }
 
-// PluginRule begins the rule of each edge that a plugin added; the plugin's name follows.
-const PluginRule = "plugin:"
+// PluginRule begins the rule of each edge that a plugin added, and EnricherPrefix the name of each plugin's follower; the plugin's name follows.
+const (
+	PluginRule     = "plugin:"
+	EnricherPrefix = "enricher:"
+)
 
 // Plugins keeps what plugins add to the graph, apart from what agents tell. Reads show the newest, and only what hangs on nodes that exist, in
 // clusters that readers see.
@@ -156,9 +161,9 @@ type Plugins interface {
 	Findings(ctx context.Context, f FindingFilter, after *FindingKey, limit int) ([]FindingRow, error)
 	// FindingNews gives at most limit news after a number, in order, and the newest number there is.
 	FindingNews(ctx context.Context, tenant fleet.TenantID, after int64, limit int) (news []FindingNews, last int64, err error)
-	// SweepPlugins deletes at most about limit rows of plugins not among those named, and of clusters and nodes that are gone, and news from before an
-	// instant; more tells that some are left.
-	SweepPlugins(ctx context.Context, plugins []string, before time.Time, limit int) (more bool, err error)
+	// SweepPlugins deletes at most about limit of a tenant's rows: those of plugins that no follower works for, those of nodes that are gone, and news
+	// from before an instant; more tells that some are left.
+	SweepPlugins(ctx context.Context, tenant fleet.TenantID, before time.Time, limit int) (more bool, err error)
 	DeadLetters
 }
 

@@ -92,3 +92,15 @@ func (b *Base) Progress(ctx context.Context, tenant fleet.TenantID) (map[string]
 	})
 	return all, err
 }
+
+// Forget implements store.Followers.
+func (b *Base) Forget(ctx context.Context, tenant fleet.TenantID, prefix string, keep []string) error {
+	if keep == nil {
+		keep = []string{} // a list of nothing, not nothing
+	}
+	return b.db.Write(ctx, func(ctx context.Context, c Conn) error {
+		_, err := c.Exec(ctx, `DELETE FROM followers WHERE tenant_id = $1 AND substr(name, 1, length($2)) = $2 AND (until IS NULL OR until <= $3) AND NOT (`+
+			b.sql.InStrings("name", 4)+`)`, int64(tenant), prefix, now(), keep)
+		return err
+	})
+}

@@ -25,8 +25,8 @@ func (b *Base) PutDeadLetter(ctx context.Context, d store.DeadLetter) error {
 			int64(d.Tenant), d.ID, d.Notifier, d.Rule, d.Key, d.Created, d.Tried, d.Attempts, cleaned(d.Reason, 1000), d.Body); err != nil {
 			return err
 		}
-		_, err := c.Exec(ctx, `DELETE FROM dead_letters WHERE tenant_id = $1 AND id <= (SELECT id FROM dead_letters WHERE tenant_id = $1
-			ORDER BY id DESC LIMIT 1 OFFSET $2)`, int64(d.Tenant), maxDeadLetters)
+		_, err := c.Exec(ctx, `DELETE FROM dead_letters WHERE tenant_id = $1 AND id < (SELECT min(id) FROM
+			(SELECT id FROM dead_letters WHERE tenant_id = $1 ORDER BY id DESC LIMIT $2) AS newest)`, int64(d.Tenant), maxDeadLetters)
 		return err
 	})
 }

@@ -162,23 +162,22 @@ var pluginTables = []struct{ name, key, node string }{
 }
 
 // SweepPlugins implements store.Plugins.
-func (b *Base) SweepPlugins(ctx context.Context, plugins []string, before time.Time, limit int) (more bool, err error) {
-	if plugins == nil {
-		plugins = []string{}
-	}
+func (b *Base) SweepPlugins(ctx context.Context, tenant fleet.TenantID, before time.Time, limit int) (more bool, err error) {
 	for _, t := range pluginTables {
-		sql := `DELETE FROM ` + t.name + ` WHERE (` + t.key + `) IN (SELECT ` + t.key + ` FROM ` + t.name + ` p WHERE NOT (` + b.sql.InStrings("plugin", 1) + `)
-			OR NOT EXISTS (SELECT 1 FROM resources r WHERE r.tenant_id = p.tenant_id AND r.cluster_id = p.cluster_id AND r.id = p.` + t.node + `) LIMIT $2)`
-		if more, err = b.sweepTable(ctx, sql, plugins, limit); err != nil || more {
+		sql := `DELETE FROM ` + t.name + ` WHERE (` + t.key + `) IN (SELECT ` + t.key + ` FROM ` + t.name + ` p WHERE p.tenant_id = $1
+			AND (NOT EXISTS (SELECT 1 FROM followers f WHERE f.tenant_id = p.tenant_id AND f.name = '` + store.EnricherPrefix + `' || p.plugin)
+			OR NOT EXISTS (SELECT 1 FROM resources r WHERE r.tenant_id = p.tenant_id AND r.cluster_id = p.cluster_id AND r.id = p.` + t.node + `)) LIMIT $2)`
+		if more, err = b.sweepTable(ctx, sql, limit, int64(tenant), limit); err != nil || more {
 			return more, err
 		}
 	}
-	return b.sweepTable(ctx, `DELETE FROM finding_news WHERE (tenant_id, seq) IN (SELECT tenant_id, seq FROM finding_news WHERE at < $1 ORDER BY at LIMIT $2)`, before, limit)
+	return b.sweepTable(ctx, `DELETE FROM finding_news WHERE tenant_id = $1 AND seq IN
+		(SELECT seq FROM finding_news WHERE tenant_id = $1 AND at < $2 ORDER BY seq LIMIT $3)`, limit, int64(tenant), before, limit)
 }
 
-func (b *Base) sweepTable(ctx context.Context, sql string, first any, limit int) (more bool, err error) {
+func (b *Base) sweepTable(ctx context.Context, sql string, limit int, args ...any) (more bool, err error) {
 	err = b.db.Write(ctx, func(ctx context.Context, c Conn) error {
-		n, err := c.Exec(ctx, sql, first, limit)
+		n, err := c.Exec(ctx, sql, args...)
 		more = n >= int64(limit)
 		return err
 	})

@@ -45,6 +45,17 @@ func followers(_ *testing.T, h *house) {
 	h.equal(all, map[string]store.Progress{"enricher:costs": {Position: 7, Note: "half way", Begun: true}})
 	other, err := h.Store.Progress(h.ctx, h.newTenant("other"))
 	h.equal([]any{len(other), err}, []any{0, nil})
+
+	// Who isn't wanted any more is forgotten, once nobody works for it.
+	idle := h.lease("enricher:idle", "a")
+	h.must(h.Store.Release(h.ctx, idle))
+	h.must(h.Store.Release(h.ctx, h.lease("notify:idle", "a")))
+	h.must(h.Store.Forget(h.ctx, h.tenant, "enricher:", []string{"enricher:idle"}))
+	h.equal(h.count("followers"), 3)
+	h.must(h.Store.Forget(h.ctx, h.tenant, "enricher:", nil))
+	all, err = h.Store.Progress(h.ctx, h.tenant)
+	h.must(err)
+	h.equal(all, map[string]store.Progress{"enricher:costs": {Position: 7, Note: "half way", Begun: true}, "notify:idle": {}})
 }
 
 func added(n topo.Node, attr string, findings ...store.Finding) store.Addition {
@@ -145,10 +156,15 @@ func (h *house) findingNews(s *session, l store.Lease, dear store.Finding) {
 	s.apply(store.Delta{Nodes: []topo.Node{with(pod("b"), func(n *topo.Node) { n.UID = "another" })}})
 	h.equal(len(h.allFindings(store.FindingFilter{})), 0)
 	s.apply(store.Delta{GoneNodes: []topo.ID{ref("Pod", "b").ID()}})
-	more, err := h.Store.SweepPlugins(h.ctx, []string{"costs", "other"}, time.Now().Add(-time.Hour), 100)
+	h.lease("enricher:other", "a")
+	_, err = h.Store.SweepPlugins(h.ctx, h.newTenant("stranger"), time.Now().Add(time.Hour), 100)
+	h.must(err)
+	more, err := h.Store.SweepPlugins(h.ctx, h.tenant, time.Now().Add(-time.Hour), 100)
 	h.equal([]any{more, err, h.count("plugin_attrs"), h.count("plugin_findings"), h.count("finding_news")}, []any{false, nil, 1, 0, 6})
+	h.must(h.Store.Release(h.ctx, store.Lease{Follower: store.Follower{Tenant: h.tenant, Name: "enricher:other"}, Holder: "a"}))
+	h.must(h.Store.Forget(h.ctx, h.tenant, "enricher:", nil))
 	for more = true; more; {
-		more, err = h.Store.SweepPlugins(h.ctx, nil, time.Now().Add(time.Hour), 2)
+		more, err = h.Store.SweepPlugins(h.ctx, h.tenant, time.Now().Add(time.Hour), 2)
 		h.must(err)
 	}
 	h.equal([]int{h.count("plugin_attrs"), h.count("finding_news")}, []int{0, 0})
