@@ -10,8 +10,8 @@ import (
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
-// mayDangle are rules whose target need not be there: leases outlive their holders, requests their requesters, slices their Pods for a moment.
-var mayDangle = []string{"lease-holder", "lease-node", "certificatesigningrequest-requester", "endpointslice-target", "csinode-node", "referencegrant-namespace", "webhook-namespace"}
+// mayDangle are rules whose target need not be there: leases outlive their nodes, requests their requesters, slices their Pods for a moment.
+var mayDangle = []string{"lease-node", "certificatesigningrequest-requester", "endpointslice-target", "csinode-node", "referencegrant-namespace"}
 
 // dangling tells relationships whose target isn't there.
 func (f *finder) dangling(ctx context.Context, at *findingPlace, rows int) ([]Finding, bool, error) {
@@ -55,6 +55,7 @@ func danglingFinding(e *store.EdgeRow) Finding {
 		x.Kind, x.Sentence = DanglingBinding, fmt.Sprintf("%s gives rights to %s, which isn't there; whoever makes it has them", nameOf(s), nameOf(t))
 	case e.Edge.Type == topo.Scales:
 		x.Kind, x.Sentence = NothingToScale, fmt.Sprintf("%s has nothing to scale: %s isn't there", nameOf(s), nameOf(t))
+	case e.Edge.Rule == "statefulset-persistentvolumeclaim": // made one by one, with its Pod
 	case slices.Contains(replicaKinds, s.GroupKind()) || s.Kind == "CronJob" || e.Edge.Type == topo.Routes:
 		x.Severity = SeverityError
 	}

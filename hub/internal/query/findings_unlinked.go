@@ -68,7 +68,7 @@ var exclusions = []Exclusion{
 	{Unused, "Secrets of the type bootstrap.kubernetes.io/token", "nodes join the cluster with them"},
 	{SelectsNothing, "Services without a selector", "their endpoints are given by somebody else"},
 	{MissingTarget, "optional references", "what they name need not be there"},
-	{MissingTarget, "holders of leases, requesters of certificates, targets of endpoint slices", "they may be gone before what names them"},
+	{MissingTarget, "the nodes of leases, requesters of certificates, targets of endpoint slices", "they may be gone before what names them"},
 	{MissingTarget, "what Pods and their like name, where their owner names it too", "the owner's finding says it for all of them"},
 	{OwnerCycle, "fleets of more than 50 clusters", "who owns whom must be read for it; ask for clusters by id"},
 }

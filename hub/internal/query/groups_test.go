@@ -10,6 +10,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/query/querytest"
 	"github.com/kubilitics/kubilitics/hub/internal/search"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/shared/rules"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
@@ -146,7 +147,7 @@ func TestMembers(t *testing.T) {
 	for set, want := range map[topo.Ref][]string{
 		querytest.Ref("PodSet.kubilitics.io mall/app=web"):         {"web-a", "web-b"},
 		querytest.Ref("PodSet.kubilitics.io all pods in team=sec"): {"api-0"},
-		{Group: setGroup, Kind: "IPBlock", Name: "10.1.0.0/24"}:    {"web-a", "web-b"},
+		{Group: rules.OwnGroup, Kind: "IPBlock", Name: "10.1.0.0/24"}:    {"web-a", "web-b"},
 	} {
 		var got []string
 		ask := MembersQuestion{Cluster: c.ID, Set: set.ID(), Page: Page{Limit: 1}}

@@ -46,7 +46,7 @@ type effect struct {
 
 var replicaKinds = []topo.GroupKind{
 	{Kind: "Pod"}, {Kind: "ReplicationController"}, {Group: "apps", Kind: "ReplicaSet"}, {Group: "apps", Kind: "Deployment"},
-	{Group: "apps", Kind: "StatefulSet"}, {Group: "apps", Kind: "DaemonSet"}, {Group: "batch", Kind: "Job"},
+	{Group: "apps", Kind: "StatefulSet"}, {Group: "apps", Kind: "DaemonSet"}, {Group: "batch", Kind: "Job"}, {Group: "argoproj.io", Kind: "Rollout"},
 }
 
 // effects is the table. An edge whose loss no row tells of has no effect: that a NetworkPolicy, a budget or an intercepting webhook is gone stops nothing
@@ -76,9 +76,11 @@ var effects = []effect{
 	{Type: topo.References, Rules: []string{"binding-role"}, Lost: target, Least: gone, Then: broken, Why: "gives what %s allows, which is nothing without it"},
 	{Type: topo.References, Rules: []string{"quota-namespace", "lease-node", "csinode-node"}, Lost: target, Least: gone, Then: gone, Why: "goes with %s"},
 	{Type: topo.References, Rules: []string{"lease-holder", "certificatesigningrequest-requester", "backendtlspolicy-target"}, Lost: target, Least: gone, Then: none},
+	{Type: topo.References, Rules: []string{"pod-image"}, Lost: target, Least: gone, Then: degraded, Why: "runs %s, and can't start where that isn't there yet"},
+	{Type: topo.References, Rules: []string{"certificate-secret", "externalsecret-secret"}, Lost: source, Least: broken, Then: degraded, Why: "is written by %s, and isn't renewed without it"},
 	{Type: topo.References, Lost: target, Least: gone, Then: degraded, Why: "refers to %s"},
 
-	{Type: topo.Selects, Rules: []string{"service-pod"}, Lost: target, Least: broken, Then: broken, Of: "ready Pod", Rest: degraded},
+	{Type: topo.Selects, Rules: []string{"service-pod", "istiogateway-pod", "serviceentry-pod"}, Lost: target, Least: broken, Then: broken, Of: "ready Pod", Rest: degraded},
 	{Type: topo.Selects, Rules: []string{"clusterrole-clusterrole"}, Lost: target, Least: gone, Then: degraded, Why: "allows what %s allows, and no longer does"},
 
 	{Type: topo.Routes, Rules: []string{"endpointslice-target", "service-endpointslice"}, Lost: target, Least: broken, Then: none}, // what the selector tells already
@@ -97,8 +99,11 @@ var effects = []effect{
 	{Type: topo.Grants, Lost: source, Least: broken, Then: degraded, Why: "loses what %s lets it do"},
 	{Type: topo.Scales, Lost: target, Least: gone, Then: broken, Why: "has nothing to scale without %s"},
 	{Type: topo.Scales, Lost: source, Least: gone, Then: degraded, Why: "keeps its number of replicas, whatever the load, without %s"},
-	{Type: topo.Defines, Lost: source, Least: gone, Then: gone, Why: "is deleted with its kind, %s"},
-	{Type: topo.Intercepts, Lost: source, Least: broken, Then: degraded, Unless: "failurePolicy=Ignore", Why: "has requests refused that %s intercepts"},
+	{Type: topo.Defines, Rules: []string{"customresourcedefinition-instance"}, Lost: source, Least: gone, Then: gone, Why: "is deleted with its kind, %s"},
+	{Type: topo.Defines, Rules: []string{"composite-resource"}, Lost: source, Least: gone, Then: gone, Why: "is a part of %s, and goes with it"},
+	{Type: topo.Defines, Lost: source, Least: gone, Then: degraded, Why: "is kept as %s says: nobody does so any longer, and it is deleted where that prunes"},
+	{Type: topo.Intercepts, Rules: []string{"webhook-namespace"}, Lost: source, Least: broken, Then: degraded, Unless: "failurePolicy=Ignore", Why: "has requests refused that %s intercepts"},
+	{Type: topo.Intercepts, Rules: []string{"virtualservice-service"}, Lost: source, Least: broken, Then: degraded, Why: "has its requests answered as %s says"},
 	{Type: topo.Protects, Lost: target, Least: gone, Blocks: true},
 }
 

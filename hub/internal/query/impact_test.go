@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/kubilitics/kubilitics/hub/internal/query/querytest"
+	"github.com/kubilitics/kubilitics/shared/rules"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
@@ -92,6 +93,38 @@ func TestImpactHits(t *testing.T) {
 	slices.Sort(got)
 	if want := []string{"budget PodDisruptionBudget/web", "last-endpoint Service/db", "single-replica StatefulSet/db"}; !slices.Equal(got, want) {
 		t.Errorf("hits %v, want %v", got, want)
+	}
+}
+
+// Rules that the tables name exist, of the type that they are named for.
+func TestTablesNameRulesThatExist(t *testing.T) {
+	table, err := rules.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	types := map[string]topo.EdgeType{}
+	for _, r := range table.Rows() {
+		types[r.Name] = r.Type
+	}
+	for _, e := range effects {
+		for _, name := range e.Rules {
+			if types[name] != e.Type {
+				t.Errorf("the rule %s is of the type %q, not %q", name, types[name], e.Type)
+			}
+		}
+		if e.Then > none && (e.Of == "") == (e.Why == "") && !(e.Of != "" && e.Lost == source) {
+			t.Errorf("%+v says both or neither why", e)
+		}
+	}
+	for _, name := range mayDangle {
+		if types[name] == "" {
+			t.Errorf("there is no rule %s", name)
+		}
+	}
+	for _, typ := range topo.EdgeTypes {
+		if verbs[typ] == "" {
+			t.Errorf("there is no verb for %s", typ)
+		}
 	}
 }
 

@@ -10,10 +10,12 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/rules"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
-// MembersQuestion asks what a set node stands for: the Pods of a PodSet, or whatever has an address in an IPBlock.
+// MembersQuestion asks what a set node stands for: the Pods of a PodSet, the Namespaces of a NamespaceSet, whatever has an address in an IPBlock, and
+// for AnyPeer every Pod.
 type MembersQuestion struct {
 	Cluster fleet.ClusterID
 	Set     topo.ID
@@ -22,9 +24,8 @@ type MembersQuestion struct {
 }
 
 const (
-	setGroup      = "kubilitics.io" // of nodes that stand for no object
-	maxSetSpaces  = 2000            // namespaces that a set selects
-	memberBatch   = 1000            // rows looked at together, where members are picked out by address
+	maxSetSpaces  = 2000 // namespaces that a set selects
+	memberBatch   = 1000 // rows looked at together, where members are picked out by address
 	memberBatches = 20
 )
 
@@ -59,20 +60,31 @@ func (r *reading) members(ctx context.Context, set *store.Row, place listPlace, 
 	f := store.Filter{View: r.view, Clusters: []fleet.ClusterID{set.Cluster}}
 	ref := set.Node.Ref
 	switch {
-	case ref.Group == setGroup && ref.Kind == "PodSet":
+	case ref.Group == rules.OwnGroup && ref.Kind == "PodSet":
 		some, err := r.podSet(ctx, set, &f)
 		if err != nil || !some {
 			return &ResourceList{Meta: r.meta(nil), Items: []Resource{}, Total: Total{Exact: true}}, err
 		}
 		return r.list(ctx, f, place, question, limit)
-	case ref.Group == setGroup && ref.Kind == "IPBlock":
+	case ref.Group == rules.OwnGroup && ref.Kind == "AnyPeer":
+		f.Kinds = []topo.GroupKind{{Kind: "Pod"}}
+		return r.list(ctx, f, place, question, limit)
+	case ref.Group == rules.OwnGroup && ref.Kind == "NamespaceSet":
+		selector, _ := topo.Value(set.Node.Attrs, "namespaceSelector")
+		f.Kinds = []topo.GroupKind{{Kind: "Namespace"}}
+		var err error
+		if f.Labels, err = labelRequirements(selector); err != nil {
+			return nil, err
+		}
+		return r.list(ctx, f, place, question, limit)
+	case ref.Group == rules.OwnGroup && ref.Kind == "IPBlock":
 		block, err := netip.ParsePrefix(ref.Name)
 		if err != nil {
 			return nil, fault.Wrap(err, fault.BadRequest, "the block's addresses can't be read").WithField("set", "%q is no block of addresses", ref.Name)
 		}
 		return r.inBlock(ctx, f, block.Masked(), place, question, limit)
 	}
-	return nil, fault.New(fault.BadRequest, "the node stands for itself, not for a set").WithField("set", "must name a PodSet or an IPBlock, not a %s", ref.GroupKind())
+	return nil, fault.New(fault.BadRequest, "the node stands for itself, not for a set").WithField("set", "must name a PodSet, a NamespaceSet, an IPBlock or AnyPeer, not a %s", ref.GroupKind())
 }
 
 // podSet makes the filter mean a set's Pods; some is false where no namespace is selected. Which namespaces have which labels isn't told by the answer, so
