@@ -145,9 +145,9 @@ func TestMembers(t *testing.T) {
 	c := querytest.New(t, st, p.Tenant, "c").Load(querytest.Mall())
 	q := New(st)
 	for set, want := range map[topo.Ref][]string{
-		querytest.Ref("PodSet.kubilitics.io mall/app=web"):         {"web-a", "web-b"},
-		querytest.Ref("PodSet.kubilitics.io all pods in team=sec"): {"api-0"},
-		{Group: rules.OwnGroup, Kind: "IPBlock", Name: "10.1.0.0/24"}:    {"web-a", "web-b"},
+		querytest.Ref("PodSet.kubilitics.io mall/app=web"):            {"web-a", "web-b"},
+		querytest.Ref("PodSet.kubilitics.io all pods in team=sec"):    {"api-0"},
+		{Group: rules.OwnGroup, Kind: "IPBlock", Name: "10.1.0.0/24"}: {"web-a", "web-b"},
 	} {
 		var got []string
 		ask := MembersQuestion{Cluster: c.ID, Set: set.ID(), Page: Page{Limit: 1}}
