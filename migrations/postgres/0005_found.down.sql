@@ -1,3 +1,6 @@
+DROP TABLE search_pending;
+DROP TABLE search_state;
+DROP TABLE search_texts;
 DROP TABLE edge_counts;
 DROP TABLE counts;
 DROP INDEX resources_missing;

@@ -39,3 +39,39 @@ CREATE TABLE edge_counts (
 ) WITH (fillfactor = 50);
 INSERT INTO edge_counts (tenant_id, cluster_id, type, number)
     SELECT e.tenant_id, e.cluster_id, e.type, count(*) FROM edges e JOIN clusters c ON c.tenant_id = e.tenant_id AND c.cluster_id = e.cluster_id AND c.synced GROUP BY 1, 2, 3;
+
+-- What searches look for, in lower case: of a resource its name, the values of its labels, its images and addresses, a line each. It follows the feed,
+-- outside the transactions that write rows: search_state tells how far, search_pending which clusters are still to be read as a whole, and from where.
+CREATE TABLE search_texts (
+    tenant_id bigint NOT NULL,
+    cluster_id bigint NOT NULL,
+    id uuid NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    texts text COLLATE "C" NOT NULL,
+    PRIMARY KEY (tenant_id, cluster_id, id)
+);
+CREATE INDEX search_texts_by_name ON search_texts (tenant_id, name);
+
+CREATE TABLE search_state (
+    tenant_id bigint NOT NULL PRIMARY KEY,
+    pos bigint NOT NULL
+);
+
+CREATE TABLE search_pending (
+    tenant_id bigint NOT NULL,
+    cluster_id bigint NOT NULL,
+    after uuid NOT NULL,
+    PRIMARY KEY (tenant_id, cluster_id)
+);
+
+-- The index by three letters needs an extension that comes with Postgres, and the right to create it. Without either, searches read all texts.
+DO $$ BEGIN
+    CREATE EXTENSION IF NOT EXISTS pg_trgm;
+EXCEPTION WHEN OTHERS THEN
+    RAISE WARNING 'searches will be slow: the extension pg_trgm is missing (%)', SQLERRM;
+END $$;
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm') THEN
+        CREATE INDEX search_texts_by_letters ON search_texts USING gin (texts gin_trgm_ops) WITH (gin_pending_list_limit = 2048);
+    END IF;
+END $$;

@@ -37,6 +37,8 @@ type Store struct {
 	wide   chan struct{}
 	bells  relational.Bells
 	herald *herald
+
+	noLetters error // why there is no index by letters
 }
 
 var _ store.Store = (*Store)(nil)
@@ -57,7 +59,6 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{}
-	s.Base = relational.NewBase(s, dialect)
 	conf.MaxConns = max(cfg.MaxConns/2, 1)
 	if s.pool, err = pgxpool.NewWithConfig(ctx, conf.Copy()); err != nil {
 		return nil, translate(err)
@@ -68,12 +69,22 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		s.pool.Close()
 		return nil, translate(err)
 	}
-	if err := s.makeDays(ctx); err != nil {
+	if err := s.ready(ctx, cfg.Migrate); err != nil {
 		s.closePools()
 		return nil, err
 	}
 	s.herald = newHerald(context.WithoutCancel(ctx), s.pool) // it ends with Close, not with the caller's context
 	return s, nil
+}
+
+// ready prepares what the schema leaves to the store.
+func (s *Store) ready(ctx context.Context, migrate bool) (err error) {
+	d := dialect
+	if d.Texts, err = s.letters(ctx, migrate); err != nil {
+		return err
+	}
+	s.Base = relational.NewBase(s, d)
+	return s.makeDays(ctx)
 }
 
 func (s *Store) closePools() {
@@ -104,7 +115,7 @@ var dialect = relational.Dialect{
 	},
 	PastUID:      `CASE WHEN h.uid <> '` + noUID + `' THEN h.uid::text ELSE h.odd_uid END`,
 	PastPresence: `((h.state >> 8) & 63)`,
-	Once:         func(c relational.Conn) relational.Conn { return once{c} },
+	Pin:          pin,
 	FirstVersion: `x.state >= 16384`,
 	PastHealth:   `(h.state & 255)`,
 	PastAttrs:    pastAttrs,
@@ -120,6 +131,7 @@ var dialect = relational.Dialect{
 		return `(CASE WHEN ` + column + ` LIKE '{%}' THEN ` + column + `::json ->> ` + key + `::text END COLLATE "C")`
 	},
 	Lateral: `LATERAL `,
+	FewRows: 5000,
 	Words:   func(text string) string { return `unnest(string_to_array(` + text + `, ' ')) AS x(value)` },
 	Number: func(text string) string {
 		return `(SELECT CASE WHEN length(n.v) <= 20 AND n.v ~ '^-?(?=\.?[0-9])[0-9]*\.?[0-9]*$' THEN n.v::float8 END FROM (SELECT ` + text + ` AS v) AS n)`

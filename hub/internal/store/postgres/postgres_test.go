@@ -14,6 +14,7 @@ import (
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
 	"github.com/kubilitics/kubilitics/hub/internal/store/storetest"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/pgtest"
@@ -121,6 +122,18 @@ func TestConformance(t *testing.T) {
 					CREATE TRIGGER poison BEFORE INSERT ON resources FOR EACH ROW EXECUTE FUNCTION poison()`, name))
 			},
 		}
+	})
+}
+
+// TestSearchByIndexes: the ways that searches among many rows go find the same.
+func TestSearchByIndexes(t *testing.T) {
+	storetest.ExerciseSearch(t, func(t *testing.T) storetest.Body {
+		dsn := database(t)
+		s := openTest(t, dsn)
+		d := dialect
+		d.Texts, d.FewRows = true, -1
+		s.Base = relational.NewBase(s, d)
+		return storetest.Body{Store: s, Exec: func(ctx context.Context, sql string) error { return exec(ctx, dsn, sql) }}
 	})
 }
 

@@ -37,8 +37,8 @@ type Dialect struct {
 	// ones of the same key count.
 	PastUID, PastPresence, PastHealth string
 	PastAttrs                         func(inherited func(column string) string) string
-	// Once gives the connection for statements that name a position in their text, and so won't come again; nil: the same.
-	Once func(Conn) Conn
+	// Pin gives the expression by which statements of this transaction name a position, under a name of its own.
+	Pin func(ctx context.Context, c Conn, name string, pos int64) (expression string, err error)
 	// FirstVersion is the condition that a version x began with its resource.
 	FirstVersion string
 	// Closed gives " AND " and what is known of the versions, by that alias, that were closed not before one instant nor after another (zero: any); it may be nothing.
@@ -52,6 +52,10 @@ type Dialect struct {
 	Words func(text string) string
 	// Lateral stands before what is selected from when it looks at the row before it.
 	Lateral string
+	// Texts tells whether there is an index of texts (see TextsOf) by any three letters in a row.
+	Texts bool
+	// FewRows is how many rows a search looks at one by one rather than by an index.
+	FewRows int
 	// Number gives the number that a text is, NULL where it is none.
 	Number func(text string) string
 }

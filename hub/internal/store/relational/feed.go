@@ -63,12 +63,16 @@ func (b *Base) Entries(ctx context.Context, tenant fleet.TenantID, after topo.Po
 		if int64(after) < trimmed {
 			return fault.New(fault.Gone, "the feed is kept from position %d on, %d was asked for", trimmed+1, after+1)
 		}
-		entries, err = queryAll(ctx, c, scanEntry,
-			`SELECT pos, at, kind, cluster_id, gap_since, payload FROM feed WHERE tenant_id = $1 AND pos > $2 ORDER BY pos LIMIT $3`,
-			int64(tenant), int64(after), limit)
+		entries, err = EntriesAfter(ctx, c, tenant, after, limit)
 		return err
 	})
 	return entries, err
+}
+
+// EntriesAfter gives at most limit entries after a position, in order, of what is left of the feed.
+func EntriesAfter(ctx context.Context, c Conn, tenant fleet.TenantID, after topo.Position, limit int) ([]store.Entry, error) {
+	return queryAll(ctx, c, scanEntry, `SELECT pos, at, kind, cluster_id, gap_since, payload FROM feed WHERE tenant_id = $1 AND pos > $2 ORDER BY pos LIMIT $3`,
+		int64(tenant), int64(after), limit)
 }
 
 func scanEntry(rows Rows, e *store.Entry) error {

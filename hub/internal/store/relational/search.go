@@ -35,16 +35,9 @@ type hunt struct {
 	want  int
 }
 
-func (h *hunt) find(ctx context.Context) ([]store.Row, error) {
-	if len(h.words) == 0 {
-		return h.s.list(ctx, h.f, nil, h.want, nil)
-	}
-	return h.scan(ctx)
-}
-
-// scan looks at every row that the view shows.
-func (h *hunt) scan(ctx context.Context) ([]store.Row, error) {
-	w, err := h.s.filtered(&h.a, h.f)
+// scan looks at every row that an access shows.
+func (h *hunt) scan(ctx context.Context, a *access) ([]store.Row, error) {
+	w, err := h.s.filtered(a, h.f)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,11 @@ import (
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
+// ExerciseSearch runs what is said of searches on a body that goes by its indexes also among few rows.
+func ExerciseSearch(t *testing.T, open func(t *testing.T) Body) {
+	exercise(t, open, map[string]func(*testing.T, *house){"Search": search, "SearchOracle": searchOracle, "Values": valuesTyped, "Questions": questions})
+}
+
 // index takes all there is to take into what searches go by.
 func (h *house) index() {
 	h.Helper()

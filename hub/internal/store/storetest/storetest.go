@@ -28,7 +28,7 @@ type Body struct {
 
 // Exercise runs the suite; open gives a fresh store, closed by the test's clean-up.
 func Exercise(t *testing.T, open func(t *testing.T) Body) {
-	for name, test := range map[string]func(*testing.T, *house){
+	exercise(t, open, map[string]func(*testing.T, *house){
 		"Tenants":            tenants,
 		"Clusters":           clusters,
 		"Delete":             deleteAndPurge,
@@ -88,7 +88,11 @@ func Exercise(t *testing.T, open func(t *testing.T) Body) {
 		"Plugins":            plugins,
 		"PluginsPurged":      pluginsPurged,
 		"DeadLetters":        deadLetters,
-	} {
+	})
+}
+
+func exercise(t *testing.T, open func(t *testing.T) Body, tests map[string]func(*testing.T, *house)) {
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
