@@ -17,6 +17,7 @@ const (
 	MaxDepth          = 10
 	DefaultNeighbours = 1000
 	DefaultFan        = 50
+	jointRounds       = 2 // in which the edges of a step's nodes are read together
 )
 
 // Neighbourhood asks for what is within a number of steps of one node.
@@ -148,21 +149,24 @@ func (w *walk) step(ctx context.Context, depth int) error {
 }
 
 // expand reads the edges of nodes, no more than its fan of each. Nodes that have more are told apart and passed over when the rest is read again, so
-// that they take no place from the others.
+// that they take no place from the others. Where that finds more and more of them, the rest is read one by one.
 func (w *walk) expand(ctx context.Context, ids []topo.ID) (out []store.EdgeRow, err error) {
-	for len(ids) > 0 && !w.cut {
-		most := min(w.budget, w.fan(ids...))
-		edges, err := w.EdgesOf(ctx, w.at, ids, w.ask.Direction, w.ask.Types, most+1)
+	for round := 0; len(ids) > 0 && !w.cut; round++ {
+		batch := ids
+		if round >= jointRounds {
+			batch = ids[:1]
+		}
+		most := min(w.budget, w.fan(batch...))
+		edges, err := w.EdgesOf(ctx, w.at, batch, w.ask.Direction, w.ask.Types, most+1)
 		if err != nil {
 			return nil, err
 		}
-		whole := len(edges) <= most
-		kept, rest := w.share(edges, ids, whole)
-		if len(rest) == len(ids) { // nobody has too many, and yet they don't fit
+		kept, rest := w.share(edges, batch, len(edges) <= most)
+		if len(rest) == len(batch) { // nobody has too many, and yet they don't fit
 			kept, rest, w.cut = edges[:most], nil, true
 		}
 		w.budget -= len(kept)
-		out, ids = append(out, kept...), rest
+		out, ids = append(out, kept...), append(rest, ids[len(batch):]...)
 	}
 	return out, nil
 }

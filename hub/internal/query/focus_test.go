@@ -118,3 +118,41 @@ func TestAHubTakesItsFan(t *testing.T) {
 		t.Errorf("of a focus everything is told: %d nodes, %+v, %v", len(g.Nodes), g.Truncated, err)
 	}
 }
+
+// Many hubs at the same distance don't starve each other.
+func TestManyHubs(t *testing.T) {
+	st, p := fresh(t)
+	d := topo.Delta{Nodes: []topo.Node{querytest.Node("Service s/all")}}
+	for n := range 8 {
+		node := fmt.Sprint("Node n", n)
+		d.Nodes = append(d.Nodes, querytest.Node(node))
+		d.Edges = append(d.Edges, querytest.Edge("Service s/all", topo.Routes, node))
+		for i := range 60 {
+			pod := fmt.Sprintf("Pod s/p%d-%d", n, i)
+			d.Nodes = append(d.Nodes, querytest.Node(pod))
+			d.Edges = append(d.Edges, querytest.Edge(pod, topo.RunsOn, node))
+		}
+	}
+	c := querytest.New(t, st, p.Tenant, "c").Load(d)
+	g, err := New(st).Around(t.Context(), p, Neighbourhood{Cluster: c.ID, Focus: querytest.Ref("Service s/all").ID(), Depth: 2, Fan: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pods, marked := map[string]int{}, 0
+	for _, n := range g.Nodes {
+		if n.Kind == "Pod" {
+			pods[n.Name[:2]]++
+		}
+		if n.More {
+			marked++
+		}
+	}
+	for n := range 8 {
+		if got := pods[fmt.Sprint("p", n)]; got < 9 || got > 10 {
+			t.Errorf("%d Pods of Node n%d", got, n)
+		}
+	}
+	if marked != 8 || g.Truncated == nil {
+		t.Errorf("%d nodes marked, %+v", marked, g.Truncated)
+	}
+}
