@@ -342,6 +342,27 @@ func TestLettersAreSentAgainWhenAsked(t *testing.T) {
 	}
 }
 
+func TestATargetCanBeTried(t *testing.T) {
+	r := newRig(t, Rule{})
+	s, _ := r.run()
+	r.sink.next(status(403))
+	for _, want := range []fault.Code{fault.BadRequest, ""} {
+		if err := s.Try(t.Context(), r.tenant, "hook"); (want == "" && err != nil) || (want != "" && !fault.Is(err, want)) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	if len(r.sink.got) != 1 || r.sink.got[0].Rule != "try" {
+		t.Errorf("got %v", r.sink.got)
+	}
+	if err := s.Try(t.Context(), fleet.Tenant{Slug: "other"}, "hook"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("got %v", err)
+	}
+	all, err := s.Status(t.Context(), r.tenant)
+	if err != nil || len(all) != 1 || all[0] != (Status{Rule: "rule", Target: "hook", As: "webhook"}) {
+		t.Errorf("status %v, %v", all, err)
+	}
+}
+
 // However often an object changes within the window, it is told once, with how it ended.
 func TestFlappingMakesNoStorm(t *testing.T) {
 	r := newRig(t, Rule{Window: 300 * time.Millisecond})

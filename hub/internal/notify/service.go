@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -216,6 +217,22 @@ func (s *Service) Status(ctx context.Context, tenant fleet.Tenant) ([]Status, er
 		all = append(all, one)
 	}
 	return all, nil
+}
+
+// Try sends a target a notification without changes, in one attempt, for who wants to know whether it arrives. NotFound unless some rule about the tenant
+// tells that target.
+func (s *Service) Try(ctx context.Context, tenant fleet.Tenant, name string) error {
+	for _, p := range s.pairs {
+		if p.target.Name != name || !p.rule.sees(tenant.Slug) {
+			continue
+		}
+		at := time.Now().UTC()
+		err := p.target.send(ctx, &Notification{Key: tenant.ID.String() + ".try." + strconv.FormatInt(at.UnixNano(), 10), Tenant: tenant.Slug, Rule: "try", At: at,
+			Summary: "this is only a try", Changes: []Change{}})
+		s.metrics.attempt(name, err)
+		return err
+	}
+	return fault.New(fault.NotFound, "no rule tells a target %q", name)
 }
 
 // Retry delivers an undelivered notification now, in one attempt: it leaves the list when that succeeds. Unavailable when it failed again.

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
@@ -27,10 +28,48 @@ type sink struct {
 	lost    func() // called for each line that is dropped
 }
 
-func newLogger(log *zap.Logger, lost func()) hclog.Logger {
+func newSink(log *zap.Logger, lost func()) *sink {
+	return &sink{log: log, limit: rate.NewLimiter(linesASecond, linesAtOnce), lost: lost}
+}
+
+// logger is what go-plugin writes to.
+func (s *sink) logger() hclog.Logger {
 	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Output: io.Discard, Level: hclog.Debug})
-	l.RegisterSink(&sink{log: log, limit: rate.NewLimiter(linesASecond, linesAtOnce), lost: lost})
+	l.RegisterSink(s)
 	return l
+}
+
+// lines is where go-plugin writes what a running plugin prints, in pieces of any length. One goroutine uses it.
+type lines struct {
+	sink  *sink
+	usual hclog.Level // of a line that doesn't say
+	begun []byte      // of a line whose end hasn't come
+}
+
+// Write implements io.Writer. It never fails: a log must not end what it tells of.
+func (l *lines) Write(p []byte) (int, error) {
+	n := len(p)
+	for {
+		line, rest, whole := bytes.Cut(p, []byte{'\n'})
+		l.begun = append(l.begun, line[:min(len(line), max(lineLimit-len(l.begun), 0))]...)
+		if !whole {
+			return n, nil
+		}
+		if len(l.begun) > 0 {
+			l.sink.Accept("", level(l.begun, l.usual), string(l.begun))
+		}
+		l.begun, p = l.begun[:0], rest
+	}
+}
+
+// level reads the mark that lines commonly begin with.
+func level(line []byte, usual hclog.Level) hclog.Level {
+	if mark, _, ok := bytes.Cut(line, []byte("] ")); ok && len(mark) > 0 && mark[0] == '[' {
+		if l := hclog.LevelFromString(string(mark[1:])); l != hclog.NoLevel {
+			return l
+		}
+	}
+	return usual
 }
 
 // Accept implements hclog.SinkAdapter.

@@ -141,7 +141,7 @@ func (r *runner) start(ctx context.Context) (*session, error) {
 }
 
 func (r *runner) clientConfig(s *session) *goplugin.ClientConfig {
-	log := newLogger(r.log, func() { r.host.metrics.lines.WithLabelValues(r.spec.Name).Inc() })
+	log := newSink(r.log, func() { r.host.metrics.lines.WithLabelValues(r.spec.Name).Inc() })
 	return &goplugin.ClientConfig{
 		HandshakeConfig:  contract.Handshake,
 		VersionedPlugins: contract.Versions(),
@@ -149,7 +149,9 @@ func (r *runner) clientConfig(s *session) *goplugin.ClientConfig {
 		AutoMTLS:         true,
 		SkipHostEnv:      true,
 		StartTimeout:     r.host.cfg.StartTimeout,
-		Logger:           log,
+		Logger:           log.logger(),
+		SyncStdout:       &lines{sink: log, usual: hclog.Debug},
+		SyncStderr:       &lines{sink: log, usual: hclog.Info},
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, dir string) (pluginrunner.Runner, error) {
 			p, err := newProcess(r.spec, cmd.Env, dir)
 			if err == nil {
