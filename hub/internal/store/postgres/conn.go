@@ -124,7 +124,7 @@ func (s *Store) Write(ctx context.Context, fn func(context.Context, relational.C
 	return relational.Blame(s.transact(ctx, pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error { return fn(ctx, txConn{tx}) }))
 }
 
-// once runs statements that won't come again, so that the server doesn't keep them: it takes some 100 kB for each of those about the past.
+// once runs statements whose text won't come again, so that the server doesn't keep them.
 type once struct{ relational.Conn }
 
 // Query implements relational.Conn.

@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"context"
 	"encoding/hex"
+	"strconv"
 	"time"
 
 	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
@@ -78,4 +80,10 @@ func closedDays(alias string, first, last time.Time) (condition string) {
 		condition += ` AND ` + alias + `.closed <= '` + last.UTC().Format(time.DateOnly) + `'`
 	}
 	return condition
+}
+
+// pin leaves a position where the transaction's statements find it. Their text doesn't change with it, so that what is prepared for one position serves all.
+func pin(ctx context.Context, c relational.Conn, name string, pos int64) (string, error) {
+	_, err := c.Exec(ctx, `SELECT set_config('kubilitics.`+name+`', $1, TRUE)`, strconv.FormatInt(pos, 10))
+	return `(SELECT current_setting('kubilitics.` + name + `')::bigint)`, err
 }

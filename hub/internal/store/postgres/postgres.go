@@ -115,6 +115,7 @@ var dialect = relational.Dialect{
 	},
 	PastUID:      `CASE WHEN h.uid <> '` + noUID + `' THEN h.uid::text ELSE h.odd_uid END`,
 	PastPresence: `((h.state >> 8) & 63)`,
+	Once:         func(c relational.Conn) relational.Conn { return once{c} },
 	Pin:          pin,
 	FirstVersion: `x.state >= 16384`,
 	PastHealth:   `(h.state & 255)`,

@@ -27,21 +27,21 @@ func (s *snapshot) since(ctx context.Context, from topo.Position) (*span, error)
 	case from < s.floor:
 		return nil, moment{floor: s.floor}.gone(ctx, s.conn, s.tenant, "from")
 	}
-	conn := s.sql.once(s.conn)
-	old := &snapshot{sql: s.sql, conn: conn, tenant: s.tenant, pos: from, newest: s.newest, floor: s.floor, tables: s.tables}
+	old := &snapshot{sql: s.sql, conn: s.conn, tenant: s.tenant, pos: from, newest: s.newest, floor: s.floor, tables: s.tables}
 	if from < s.pos {
 		// Without the row, which only a position below all that is kept lacks, the time is zero: no day is left out.
 		if _, err := queryOne(ctx, s.conn, `SELECT at FROM feed WHERE tenant_id = $1 AND pos = $2`, []any{int64(s.tenant), int64(from)}, &old.at); err != nil {
 			return nil, err
 		}
-		old.tables = s.sql.pastSources(from, days{old.at, s.newest})
+		if err := old.pin(ctx, "from"); err != nil {
+			return nil, err
+		}
 	}
-	to := *s
-	to.conn = conn
-	return &span{from: old, to: &to}, nil
+	return &span{from: old, to: s}, nil
 }
 
-// within gives the condition that a column's position lies in the span, without its first.
+// within gives the condition that a column's position lies in the span, without its first. The numbers stand in the text: a plan must know how much that is,
+// so none may be made for all spans alike.
 func (p *span) within(column string) string {
 	return column + ` > ` + strconv.FormatInt(int64(p.from.pos), 10) + ` AND ` + column + ` <= ` + strconv.FormatInt(int64(p.to.pos), 10)
 }
@@ -123,7 +123,7 @@ func (p *span) places(ctx context.Context, seen *sight, a *access, f *store.Filt
 		return nil, err
 	}
 	w.after(after, 0, false)
-	return queryAll(ctx, p.to.conn, func(rows Rows, at *place) error {
+	return queryAll(ctx, p.to.sql.Once(p.to.conn), func(rows Rows, at *place) error {
 		r := &at.key.Ref
 		return rows.Scan((*int64)(&at.key.Cluster), &at.id, &r.Group, &r.Kind, &r.Namespace, &r.Name)
 	}, `SELECT r.cluster_id, r.id, r.api_group, r.kind, r.namespace, r.name FROM (`+p.touched(w, p.entered(seen))+`) t

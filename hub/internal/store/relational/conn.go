@@ -37,6 +37,8 @@ type Dialect struct {
 	// ones of the same key count.
 	PastUID, PastPresence, PastHealth string
 	PastAttrs                         func(inherited func(column string) string) string
+	// Once gives the connection for statements whose text won't come again.
+	Once func(Conn) Conn
 	// Pin gives the expression by which statements of this transaction name a position, under a name of its own.
 	Pin func(ctx context.Context, c Conn, name string, pos int64) (expression string, err error)
 	// FirstVersion is the condition that a version x began with its resource.

@@ -64,7 +64,7 @@ func (p *span) edgePlaces(ctx context.Context, seen *sight, a *access, f *store.
 	if after != nil {
 		w.and(`(e.cluster_id, e.source, e.id) > (` + w.param(int64(after.Cluster)) + `, ` + w.param(after.ID.Source) + `, ` + w.param(after.ID.ID) + `)`)
 	}
-	return queryAll(ctx, p.to.conn, func(rows Rows, at *store.EdgePlace) error {
+	return queryAll(ctx, p.to.sql.Once(p.to.conn), func(rows Rows, at *store.EdgePlace) error {
 		return rows.Scan((*int64)(&at.Cluster), &at.ID.Source, &at.ID.ID)
 	}, `SELECT e.cluster_id, e.source, e.id FROM (`+p.touchedEdges(w, p.entered(seen))+`) e
 		JOIN refs s ON s.tenant_id = $1 AND s.cluster_id = e.cluster_id AND s.id = e.source

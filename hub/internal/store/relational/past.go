@@ -26,7 +26,9 @@ func (b *Base) ReadAt(ctx context.Context, tenant fleet.TenantID, when store.Whe
 			s.asked = later(m.at, when.Time)
 		}
 		if m.pos < m.newest {
-			s.tables, s.conn = b.sql.pastSources(m.pos, days{m.at, m.latest}), b.sql.once(c)
+			if err := s.pin(ctx, "at"); err != nil {
+				return err
+			}
 		}
 		return fn(ctx, s)
 	})

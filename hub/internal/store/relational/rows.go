@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strconv"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
@@ -70,7 +69,7 @@ func (s *snapshot) inherit(ctx context.Context, c fleet.ClusterID, nodes map[top
 		w.and(w.ids("x.id", slices.Collect(maps.Keys(nodes))))
 		labels, order := "x.labels", ""
 		if table == "resources_history" {
-			w.and("x.labels <> '' AND x.valid_to > " + strconv.FormatInt(int64(s.pos), 10) + s.sql.Closed("x", s.at, s.newest))
+			w.and("x.labels <> '' AND x.valid_to > " + w.param(int64(s.pos)) + s.sql.Closed("x", s.at, s.newest))
 			labels, order = "CASE WHEN x.labels = '{}' THEN '' ELSE x.labels END", " ORDER BY x.valid_to"
 		}
 		found, err := queryAll(ctx, s.conn, func(rows Rows, k *kept) error { return rows.Scan(&k.id, &k.labels, &k.attrs) },

@@ -302,14 +302,17 @@ func (s *snapshot) Manifest(ctx context.Context, at store.Scope, id topo.ID) (m 
 	if err != nil || !ok {
 		return m, orNoManifest(err, at)
 	}
-	return s.manifest(ctx, at, id, s.tables.manifests)
+	if s.tables == current {
+		return s.manifest(ctx, at, id, s.tables.manifests)
+	}
+	return s.manifest(ctx, at, id, s.tables.manifests, int64(s.pos))
 }
 
-// manifest reads one from the table, or from what stands for it.
-func (s *snapshot) manifest(ctx context.Context, at store.Scope, id topo.ID, table string) (m topo.Manifest, err error) {
+// manifest reads one from the table, or from what stands for it at a position.
+func (s *snapshot) manifest(ctx context.Context, at store.Scope, id topo.ID, table string, pos ...any) (m topo.Manifest, err error) {
 	found, err := queryOne(ctx, s.conn, `SELECT f.api_group, f.kind, f.namespace, f.name, m.hash, m.body FROM `+table+` m
 		JOIN refs f ON f.tenant_id = m.tenant_id AND f.cluster_id = m.cluster_id AND f.id = m.id
-		WHERE m.tenant_id = $1 AND m.cluster_id = $2 AND m.id = $3`, []any{int64(at.Tenant), int64(at.Cluster), id},
+		WHERE m.tenant_id = $1 AND m.cluster_id = $2 AND m.id = $3`, append([]any{int64(at.Tenant), int64(at.Cluster), id}, pos...),
 		&m.Ref.Group, &m.Ref.Kind, &m.Ref.Namespace, &m.Ref.Name, &m.Hash, &m.Body)
 	if !found {
 		err = orNoManifest(err, at)

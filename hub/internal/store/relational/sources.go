@@ -1,10 +1,8 @@
 package relational
 
 import (
-	"strconv"
+	"context"
 	"time"
-
-	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
 // sources are what a snapshot's queries select from, in the places of the tables: the tables themselves, or what stands for their rows at a past position.
@@ -24,11 +22,13 @@ func (s *sources) parts() []string {
 	return []string{s.open, s.closed}
 }
 
-func (d *Dialect) once(c Conn) Conn {
-	if d.Once == nil {
-		return c
+// pin has the snapshot's queries select from what stands for the rows at its position.
+func (s *snapshot) pin(ctx context.Context, name string) error {
+	pos, err := s.sql.Pin(ctx, s.conn, name, int64(s.pos))
+	if err == nil {
+		s.tables = s.sql.pastSources(pos, days{s.at, s.newest})
 	}
-	return d.Once(c)
+	return err
 }
 
 // days are when versions that a query means can have been closed: not before one instant, nor after another.
@@ -54,8 +54,7 @@ const closedNodes = ` FROM resources_history h JOIN refs f ON f.tenant_id = h.te
 const rawLabels, whole = `CASE WHEN h.labels = '{}' THEN '' ELSE h.labels END`, `CASE WHEN h.labels <> '' THEN 1 ELSE 0 END`
 
 // pastSources are what stands for the rows at a position: current rows that were so already, and closed ones that were so still.
-func (d *Dialect) pastSources(pos topo.Position, when days) sources {
-	p := strconv.FormatInt(int64(pos), 10)
+func (d *Dialect) pastSources(p string, when days) sources {
 	spans := ` WHERE h.valid_from <= ` + p + ` AND h.valid_to > ` + p + d.Closed("h", when.first, when.last)
 	now := `SELECT c.tenant_id, c.cluster_id, c.id, c.api_group, c.kind, c.namespace, c.name, c.uid, c.version, c.presence, c.health, c.status, c.created,
 		c.labels, c.attrs, c.labels AS raw_labels, c.attrs AS raw_attrs, 1 AS whole, c.app, c.valid_from FROM resources c WHERE c.valid_from <= ` + p
@@ -69,14 +68,13 @@ func (d *Dialect) pastSources(pos topo.Position, when days) sources {
 		closed:    `(` + then + `)`,
 		edges:     `(SELECT ` + edge + ` FROM edges WHERE valid_from <= ` + p + ` UNION ALL SELECT ` + edge + ` FROM edges_history h` + spans + `)`,
 		labels:    `(SELECT ` + label + ` FROM labels WHERE valid_from <= ` + p + ` UNION ALL SELECT ` + label + ` FROM labels_history h` + spans + `)`,
-		manifests: pastManifests(pos),
+		manifests: pastManifests,
 	}
 }
 
-// pastManifests stand for the manifests at a position. Each is looked for by its key, so the day need not be known.
-func pastManifests(pos topo.Position) string {
-	const columns = `tenant_id, cluster_id, id, hash, body`
-	p := strconv.FormatInt(int64(pos), 10)
-	return `(SELECT ` + columns + ` FROM manifests WHERE valid_from <= ` + p + ` UNION ALL SELECT ` + columns + ` FROM manifests_history
-		WHERE valid_from <= ` + p + ` AND valid_to > ` + p + `)`
-}
+// pastManifests stand for the manifests at position $4. Each is looked for by its key, so the day need not be known.
+const (
+	pastManifests = `(SELECT ` + manifestCells + ` FROM manifests WHERE valid_from <= CAST($4 AS bigint) UNION ALL SELECT ` + manifestCells + ` FROM manifests_history
+		WHERE valid_from <= CAST($4 AS bigint) AND valid_to > CAST($4 AS bigint))`
+	manifestCells = `tenant_id, cluster_id, id, hash, body`
+)

@@ -2,7 +2,6 @@ package relational
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
@@ -48,18 +47,17 @@ func (s *snapshot) versions(ctx context.Context, seen *sight, at store.Scope, id
 		v.Row = store.Row{Cluster: at.Cluster, ID: id, Node: cells.Node, Since: seen.since(at.Cluster, from)}
 		return nil
 	}
-	args := []any{int64(at.Tenant), int64(at.Cluster), id, topo.ID{}, int64(before), limit}
-	conn := s.sql.once(s.conn)
-	pos, next := strconv.FormatInt(int64(s.pos), 10), strconv.FormatInt(int64(s.pos)+1, 10)
-	list, err := queryAll(ctx, conn, scan, `SELECT r.valid_from, 0, `+manifestBy(next)+`, `+NodeColumns+` FROM resources r
+	args := []any{int64(at.Tenant), int64(at.Cluster), id, topo.ID{}, int64(before), limit, int64(s.pos)}
+	const next = `CAST($7 AS bigint) + 1`
+	list, err := queryAll(ctx, s.conn, scan, `SELECT r.valid_from, 0, `+manifestBy(next)+`, `+NodeColumns+` FROM resources r
 		WHERE r.tenant_id = $1 AND r.cluster_id = $2 AND r.id = $3 AND r.valid_from < $5 LIMIT $6`, args...)
 	if err != nil || len(list) >= limit {
 		return list, err
 	}
-	args[len(args)-1] = limit - len(list)
-	later := `CASE WHEN h.valid_to > ` + pos + ` THEN `
-	closed, err := queryAll(ctx, conn, scan, `SELECT h.valid_from, `+later+`0 ELSE h.valid_to END, `+manifestBy(later+next+` ELSE h.valid_to END`)+`, `+s.sql.closedCells(days{})+closedNodes+`
-		WHERE h.tenant_id = $1 AND h.cluster_id = $2 AND h.id = $3 AND h.valid_from < $5 AND h.valid_to > $7 ORDER BY h.valid_to DESC LIMIT $6`, append(args, int64(s.floor))...)
+	args[5] = limit - len(list)
+	const later = `CASE WHEN h.valid_to > CAST($7 AS bigint) THEN `
+	closed, err := queryAll(ctx, s.conn, scan, `SELECT h.valid_from, `+later+`0 ELSE h.valid_to END, `+manifestBy(later+next+` ELSE h.valid_to END`)+`, `+s.sql.closedCells(days{})+closedNodes+`
+		WHERE h.tenant_id = $1 AND h.cluster_id = $2 AND h.id = $3 AND h.valid_from < $5 AND h.valid_to > $8 ORDER BY h.valid_to DESC LIMIT $6`, append(args, int64(s.floor))...)
 	return append(list, closed...), err
 }
 
@@ -102,5 +100,5 @@ func (s *snapshot) manifestThen(ctx context.Context, at store.Scope, id topo.ID,
 	if till == 0 {
 		till = s.pos + 1
 	}
-	return s.manifest(ctx, at, id, pastManifests(till-1))
+	return s.manifest(ctx, at, id, pastManifests, int64(till-1))
 }

@@ -110,6 +110,10 @@ var dialect = relational.Dialect{
 	PastPresence: `h.presence`,
 	PastHealth:   `h.health`,
 	PastAttrs:    func(func(string) string) string { return `h.attrs` },
+	Once:         func(c relational.Conn) relational.Conn { return c },
+	Pin: func(_ context.Context, _ relational.Conn, _ string, pos int64) (string, error) {
+		return strconv.FormatInt(pos, 10), nil
+	},
 	FirstVersion: `x.born = x.valid_from`,
 	Closed:       func(string, time.Time, time.Time) string { return "" },
 	EachLabel:    `JOIN json_each(nullif(r.labels, '')) AS kv`,
