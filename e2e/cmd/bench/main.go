@@ -23,7 +23,14 @@ type program struct {
 }
 
 var programs = []program{
-	{"./e2e/bench/engine", []string{"engine.pod_update.100k", "engine.service_selector.100k", "engine.heap_bytes_per_object"}},
+	{"./e2e/bench/engine", []string{
+		"engine.pod_update.100k", "engine.service_selector.100k", "engine.heap_bytes_per_object", "rules.full_row_set.pod", "rules.full_row_set.pod.from_json",
+	}},
+	{"./hub/internal/layout/layoutbench", []string{"layout.layered.1k", "layout.packed.50k"}},
+	{"./hub/internal/store/historybench", []string{"history.bytes_per_change"}},
+	{"./hub/internal/query/querybench", []string{
+		"topology.neighbourhood.d3.p95", "topology.namespace.p95", "topology.cluster.aggregate.p95", "topology.at.vs_now", "list.label_page.p95", "search.p95",
+	}},
 	{"./hub/internal/store/ingestbench", []string{
 		"ingest.snapshot.postgres.vs_copy", "ingest.snapshot.postgres.rows_per_s", "ingest.delta.postgres.vs_upsert", "ingest.delta.postgres.changes_per_s",
 		"ingest.snapshot.sqlite.vs_copy", "ingest.snapshot.sqlite.rows_per_s", "ingest.delta.sqlite.vs_upsert", "ingest.delta.sqlite.changes_per_s",
