@@ -2,6 +2,7 @@ package relational
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -11,9 +12,10 @@ import (
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
-// onNode joins the node that a plugin's row hangs on, as long as it is the object that the plugin saw.
+// onNode joins the node that a plugin's row hangs on, as long as it is the object that the plugin saw. It nearly always is; a planner that saw a plain
+// comparison would expect next to no rows, and read all of both tables for a page.
 func onNode(column string) string {
-	return ` JOIN resources r ON r.tenant_id = p.tenant_id AND r.cluster_id = p.cluster_id AND r.id = p.` + column + ` AND r.uid = p.uid`
+	return ` JOIN resources r ON r.tenant_id = p.tenant_id AND r.cluster_id = p.cluster_id AND r.id = p.` + column + ` AND coalesce(r.uid = p.uid, FALSE)`
 }
 
 // added runs fn for a cluster that readers see.
@@ -63,11 +65,14 @@ func (b *Base) AddedEdges(ctx context.Context, at store.Scope, ids []topo.ID, d 
 		if after != nil {
 			w.and("(p.source, p.id) > (" + w.param(after.Source) + ", " + w.param(after.ID) + ")")
 		}
-		list, err = queryAll(ctx, s.conn, func(rows Rows, e *store.EdgeRow) error { return scanAdded(rows, at, e) }, `SELECT DISTINCT p.source, p.id, p.plugin, p.type, p.reason,
+		// An edge stands twice where the plugin told it of both ends.
+		list, err = queryAll(ctx, s.conn, func(rows Rows, e *store.EdgeRow) error { return scanAdded(rows, at, e) }, `SELECT p.source, p.id, p.plugin, p.type, p.reason,
 			s.api_group, s.kind, s.namespace, s.name, t.api_group, t.kind, t.namespace, t.name FROM plugin_edges p`+onNode("about")+`
 			JOIN resources s ON s.tenant_id = p.tenant_id AND s.cluster_id = p.cluster_id AND s.id = p.source
 			JOIN resources t ON t.tenant_id = p.tenant_id AND t.cluster_id = p.cluster_id AND t.id = p.target
-			WHERE `+w.String()+` ORDER BY p.source, p.id LIMIT `+w.param(limit), w.args...)
+			WHERE `+w.String()+` ORDER BY p.source, p.id LIMIT `+w.param(2*limit), w.args...)
+		list = slices.CompactFunc(list, func(a, b store.EdgeRow) bool { return a.ID == b.ID })
+		list = list[:min(limit, len(list))]
 		return err
 	})
 	return list, err
