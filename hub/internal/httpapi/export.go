@@ -17,6 +17,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/query"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
@@ -188,6 +189,12 @@ func (e *exporter) pages(ctx context.Context) iter.Seq2[*query.Graph, error] {
 var errEnough = errors.New("enough")
 
 func (e *exporter) drawn(ctx context.Context) (*huma.StreamResponse, error) {
+	select {
+	case e.api.painters <- struct{}{}:
+		defer func() { <-e.api.painters }()
+	case <-ctx.Done():
+		return nil, fault.Wrap(ctx.Err(), fault.Unavailable, "other pictures are being drawn").After(time.Second)
+	}
 	var file bytes.Buffer
 	groups := func(most int) (*export.Groups, error) { return e.groups(ctx, most) }
 	if e.focus != nil {
@@ -202,14 +209,34 @@ func (e *exporter) drawn(ctx context.Context) (*huma.StreamResponse, error) {
 	}}, nil
 }
 
+// groups gives the graph in the finest groups that a picture can show.
 func (e *exporter) groups(ctx context.Context, most int) (*export.Groups, error) {
-	found, err := e.api.cfg.Query.Groups(ctx, e.p, query.GroupQuestion{Where: e.graph.Where, Types: e.graph.Types, Limit: most})
-	if err != nil {
-		return nil, err
+	ways := [][]store.Dimension{{store.ByCluster, store.ByNamespace}, {store.ByCluster}}
+	switch w := e.graph.Where; {
+	case len(w.Clusters) == 1 && len(w.Namespaces) == 1:
+		ways = [][]store.Dimension{{store.ByApplication, store.ByKind}, {store.ByApplication}, {store.ByKind}}
+	case len(w.Clusters) == 1:
+		ways = [][]store.Dimension{{store.ByNamespace, store.ByApplication}, {store.ByNamespace, store.ByKind}, {store.ByNamespace}}
 	}
-	out := &export.Groups{Meta: found.Meta}
+	for i, by := range ways {
+		found, err := e.api.cfg.Query.Groups(ctx, e.p, query.GroupQuestion{Where: e.graph.Where, Types: e.graph.Types, By: by, Limit: min(most, legible)})
+		if err != nil {
+			return nil, err
+		}
+		if found.Truncated == nil || i == len(ways)-1 {
+			return drawable(found, by), nil
+		}
+	}
+	return nil, nil
+}
+
+// legible is how many groups a picture shows that people are to read.
+const legible = 400
+
+func drawable(found *query.Groups, by []store.Dimension) *export.Groups {
+	out := &export.Groups{Meta: found.Meta, By: by, Note: "Restrict the question by namespace or application to see the resources themselves."}
 	if found.Truncated != nil {
-		out.Note = found.Truncated.Reason
+		out.Note = found.Truncated.Reason + ": " + found.Truncated.Hint
 	}
 	for _, g := range found.Groups {
 		kind := g.Kind
@@ -223,7 +250,7 @@ func (e *exporter) groups(ctx context.Context, most int) (*export.Groups, error)
 	for _, x := range found.Edges {
 		out.Edges = append(out.Edges, export.GroupEdge{Source: x.Source, Target: x.Target, Type: x.Type, Count: x.Number})
 	}
-	return out, nil
+	return out
 }
 
 func byName(h query.HealthCounts) map[string]int {

@@ -135,6 +135,9 @@ func (c Config) complete() Config {
 	return c
 }
 
+// maxPainters is how many pictures are drawn at once: each takes some tens of megabytes meanwhile.
+const maxPainters = 2
+
 func or[T comparable](v, usual T) T {
 	var zero T
 	if v == zero {
@@ -150,6 +153,7 @@ type API struct {
 	huma      huma.API
 	origins   origins
 	strangers chan struct{}
+	painters  chan struct{}
 	replays   *replays
 	metrics   metrics
 
@@ -165,7 +169,8 @@ func New(cfg Config) *API {
 	cfg = cfg.complete()
 	a := &API{
 		cfg: cfg, router: chi.NewRouter(), origins: newOrigins(cfg.AllowedOrigins), strangers: make(chan struct{}, cfg.Strangers),
-		replays: newReplays(), metrics: newMetrics(cfg.Registerer), closing: make(chan struct{}), each: map[owner]int{},
+		painters: make(chan struct{}, maxPainters),
+		replays:  newReplays(), metrics: newMetrics(cfg.Registerer), closing: make(chan struct{}), each: map[owner]int{},
 	}
 	a.router.Use(a.observe, a.recoverPanics, secureHeaders, a.origins.handler(), a.deadline, plainPath)
 	a.router.NotFound(func(w http.ResponseWriter, r *http.Request) {
