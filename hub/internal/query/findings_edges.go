@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
@@ -26,7 +27,7 @@ func (f *finder) dangling(ctx context.Context, at *findingPlace, rows int) ([]Fi
 	}
 	edges = slices.DeleteFunc(edges, func(e store.EdgeRow) bool {
 		optional, _ := topo.Value(e.Edge.Attrs, "optional")
-		return optional == "true" || slices.Contains(mayDangle, e.Edge.Rule) || !f.seesEdge(&e)
+		return optional == "true" || slices.Contains(mayDangle, e.Edge.Rule) || ownBinding(&e.Edge) || !f.seesEdge(&e)
 	})
 	told, err := f.toldByOwner(ctx, edges)
 	if err != nil {
@@ -39,6 +40,16 @@ func (f *finder) dangling(ctx context.Context, at *findingPlace, rows int) ([]Fi
 		}
 	}
 	return out, done, nil
+}
+
+// ownBinding tells of the bindings that Kubernetes makes for its own components, whether these are there or not.
+func ownBinding(e *topo.Edge) bool {
+	return e.Rule == "binding-subject" && strings.HasPrefix(e.Source.Name, "system:")
+}
+
+// runsPods tells which kinds are Pods or have a pod template.
+func runsPods(gk topo.GroupKind) bool {
+	return slices.Contains(podKind, gk) || slices.Contains(controllerKinds, gk) || gk.Kind == "CronJob"
 }
 
 func danglingFinding(e *store.EdgeRow) Finding {
@@ -56,7 +67,7 @@ func danglingFinding(e *store.EdgeRow) Finding {
 	case e.Edge.Type == topo.Scales:
 		x.Kind, x.Sentence = NothingToScale, fmt.Sprintf("%s has nothing to scale: %s isn't there", nameOf(s), nameOf(t))
 	case e.Edge.Rule == "statefulset-persistentvolumeclaim": // made one by one, with its Pod
-	case slices.Contains(replicaKinds, s.GroupKind()) || s.Kind == "CronJob" || e.Edge.Type == topo.Routes:
+	case runsPods(s.GroupKind()) || e.Edge.Type == topo.Routes:
 		x.Severity = SeverityError
 	}
 	return x
@@ -73,7 +84,7 @@ var verbs = map[topo.EdgeType]string{
 func (f *finder) toldByOwner(ctx context.Context, edges []store.EdgeRow) (map[topo.EdgeID]bool, error) {
 	by := map[fleet.ClusterID][]*store.EdgeRow{}
 	for i := range edges {
-		if slices.Contains(replicaKinds, edges[i].Edge.Source.GroupKind()) {
+		if runsPods(edges[i].Edge.Source.GroupKind()) {
 			by[edges[i].Cluster] = append(by[edges[i].Cluster], &edges[i])
 		}
 	}

@@ -47,6 +47,9 @@ func TestFindings(t *testing.T) {
 	for _, who := range []string{"Deployment.apps mall/web", "Pod mall/web-a", "ReplicaSet.apps mall/web-1"} {
 		d.Edges = append(d.Edges, querytest.Ruled(who, topo.Mounts, "pod-secret-volume", "Secret mall/gone"))
 	}
+	// Kubernetes' own bindings may be made before their subjects
+	d.Nodes = append(d.Nodes, querytest.Node("RoleBinding.rbac.authorization.k8s.io mall/system:dns"), querytest.Missing("ServiceAccount mall/dns"))
+	d.Edges = append(d.Edges, querytest.Ruled("RoleBinding.rbac.authorization.k8s.io mall/system:dns", topo.Grants, "binding-subject", "ServiceAccount mall/dns"))
 	c := querytest.New(t, st, p.Tenant, "c").Load(d)
 	q := New(st)
 	want := []string{

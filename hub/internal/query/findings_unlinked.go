@@ -67,6 +67,7 @@ var exclusions = []Exclusion{
 	{Unused, "Secrets of the type kubernetes.io/service-account-token", "they are read from outside the cluster"},
 	{Unused, "Secrets of the type bootstrap.kubernetes.io/token", "nodes join the cluster with them"},
 	{SelectsNothing, "Services without a selector", "their endpoints are given by somebody else"},
+	{DanglingBinding, "missing subjects of bindings whose names begin with system:", "Kubernetes makes them for its own components, which need not be there"},
 	{MissingTarget, "optional references", "what they name need not be there"},
 	{MissingTarget, "the nodes of leases, requesters of certificates, targets of endpoint slices", "they may be gone before what names them"},
 	{MissingTarget, "what Pods and their like name, where their owner names it too", "the owner's finding says it for all of them"},

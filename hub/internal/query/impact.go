@@ -60,6 +60,8 @@ type Hit struct {
 	Kind     string `json:"kind" enum:"single-replica,last-endpoint,budget" doc:"single-replica: a workload loses its only replica; last-endpoint: a Service loses its only ready Pod; budget: an eviction is refused"`
 	Resource Ref    `json:"resource"`
 	Sentence string `json:"sentence"`
+
+	why string
 }
 
 // ImpactCounts is how many nodes are affected how.
@@ -209,9 +211,9 @@ func (w *wave) spread(ctx context.Context, depth int) error {
 
 // tell words what came of it.
 func (w *wave) tell(focus *store.Row) *Impact {
-	out := &Impact{Meta: w.meta(nil), Focus: resource(focus), Affected: []Affected{}, Hits: w.hits}
-	if out.Hits == nil {
-		out.Hits = []Hit{}
+	out := &Impact{Meta: w.meta(nil), Focus: resource(focus), Affected: []Affected{}, Hits: []Hit{}}
+	for _, h := range w.hits {
+		out.Hits = append(out.Hits, w.raise(h))
 	}
 	counts := map[topo.GroupKind]*ImpactCount{}
 	for _, v := range w.order {

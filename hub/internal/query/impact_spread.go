@@ -160,13 +160,14 @@ func (b *blow) result() loss {
 // why words the reason, to go on from the name of what is affected.
 func (b *blow) why() string {
 	lost := nameOf(b.lost.row.Node.Ref)
+	optional, _ := topo.Value(b.edge.Edge.Attrs, "optional")
 	switch {
+	case optional == "true":
+		return fmt.Sprintf("names %s as optional, and goes without it", lost)
 	case b.row.Blocks:
 		return fmt.Sprintf("allows no disruption: the eviction of %s is refused", lost)
-	case b.row.Why != "" && strings.Contains(b.row.Why, "%s"):
+	case b.row.Why != "" && (b.others == nil || b.others.left == 0):
 		return fmt.Sprintf(b.row.Why, lost)
-	case b.row.Why != "":
-		return b.row.Why
 	case b.others == nil || b.others.all <= 1:
 		return fmt.Sprintf("loses its only %s, %s", b.row.Of, lost)
 	case b.others.left == 0:
@@ -191,10 +192,27 @@ func (w *wave) note(b *blow, v *victim) {
 	default:
 		return
 	}
-	h.Sentence = nameOf(v.row.Node.Ref) + " " + v.why
+	h.why = v.why
 	if !slices.ContainsFunc(w.hits, func(o Hit) bool { return o.Kind == h.Kind && o.Resource.ID == h.Resource.ID }) {
 		w.hits = append(w.hits, h)
 	}
+}
+
+// raise tells a hit of what owns the one it is of, up to the workload that people know, and words it.
+func (w *wave) raise(h Hit) Hit {
+	name := nameOf(topo.Ref{Kind: h.Resource.Kind, Name: h.Resource.Name})
+	for range rollupDepth {
+		i := slices.IndexFunc(w.order, func(v *victim) bool {
+			return v.how == broken && v.edge != nil && v.edge.Edge.Type == topo.Owns && v.edge.Edge.Target.ID().String() == h.Resource.ID
+		})
+		if h.Kind != "single-replica" || i < 0 {
+			break
+		}
+		owner := w.order[i].row
+		h.Resource, name = refOf(owner.Node.Ref, owner.ID), nameOf(owner.Node.Ref)
+	}
+	h.Sentence = name + " " + h.why
+	return h
 }
 
 // need is a node that needs one of several by a row of the table.

@@ -36,7 +36,8 @@ type effect struct {
 	// Unless is an attribute of the edge, "key=value", with which there is no effect.
 	Unless string
 
-	// Of marks what needs one of several: the name of one such thing. Rest is then what becomes of it while one is left that works.
+	// Of marks what needs one of several: the name of one such thing. Rest is then what becomes of it while one is left that works; Why, where it is
+	// given, is for when none is.
 	Of   string
 	Rest loss
 
@@ -44,8 +45,11 @@ type effect struct {
 	Blocks bool
 }
 
-var replicaKinds = []topo.GroupKind{
-	{Kind: "Pod"}, {Kind: "ReplicationController"}, {Group: "apps", Kind: "ReplicaSet"}, {Group: "apps", Kind: "Deployment"},
+// podKind and controllerKinds are what workloads own to do their work.
+var podKind = []topo.GroupKind{{Kind: "Pod"}}
+
+var controllerKinds = []topo.GroupKind{
+	{Kind: "ReplicationController"}, {Group: "apps", Kind: "ReplicaSet"}, {Group: "apps", Kind: "Deployment"},
 	{Group: "apps", Kind: "StatefulSet"}, {Group: "apps", Kind: "DaemonSet"}, {Group: "batch", Kind: "Job"}, {Group: "argoproj.io", Kind: "Rollout"},
 }
 
@@ -53,14 +57,16 @@ var replicaKinds = []topo.GroupKind{
 // from working. References that are optional degrade what others break.
 var effects = []effect{
 	{Type: topo.Owns, Lost: source, Least: gone, Then: gone, Of: "owner", Rest: none, Why: "is deleted with its owner, %s"},
-	{Type: topo.Owns, Lost: target, Kinds: replicaKinds, Least: broken, Then: broken, Of: "replica", Rest: degraded},
+	{Type: topo.Owns, Lost: target, Kinds: podKind, Least: broken, Then: broken, Of: "replica", Rest: degraded},
+	{Type: topo.Owns, Lost: target, Kinds: controllerKinds, Least: broken, Then: broken, Of: "part", Rest: degraded, Why: "has its Pods by way of %s"},
+	{Type: topo.Owns, Lost: target, Kinds: controllerKinds, Least: degraded, Then: degraded, Why: "has its Pods by way of %s, which lacks some"},
 
 	{Type: topo.RunsOn, Rules: []string{"pod-node"}, Lost: target, Least: broken, Then: gone, Why: "runs on %s"},
 	{Type: topo.RunsOn, Lost: target, Least: broken, Then: broken, Why: "can be used on %s only"},
 
-	{Type: topo.Mounts, Lost: target, Least: broken, Then: broken, Why: "mounts %s, without which it can't start"},
+	{Type: topo.Mounts, Lost: target, Least: broken, Then: broken, Why: "mounts %s, and doesn't start without it"},
 	{Type: topo.References, Rules: []string{"pod-configmap-envfrom", "pod-configmap-env", "pod-secret-envfrom", "pod-secret-env"}, Lost: target, Least: broken, Then: broken,
-		Why: "takes environment variables from %s, without which it can't start"},
+		Why: "takes environment variables from %s, and doesn't start without it"},
 	{Type: topo.References, Rules: []string{"pod-serviceaccount"}, Lost: target, Least: broken, Then: broken, Why: "acts as %s, without which no such Pod is created and its token is worth nothing"},
 	{Type: topo.References, Rules: []string{"pod-serviceaccount"}, Lost: target, Least: degraded, Then: degraded, Why: "acts as %s, which may do less"},
 	{Type: topo.References, Rules: []string{"pod-secret-imagepull", "serviceaccount-secret-imagepull"}, Lost: target, Least: gone, Then: degraded, Why: "pulls its images with %s, and can't where they aren't there yet"},
