@@ -295,15 +295,18 @@ func (b *Base) dropBroken(ctx context.Context, c Conn, at store.Scope, broken []
 	return nil
 }
 
-// relabel writes the labels of resources into their index anew.
+// relabel writes the labels of resources into their index anew. Those that are right stay, since they know since when; of the others no more is known
+// than when some label changed last, or when the resource came.
 func (b *Base) relabel(ctx context.Context, c Conn, at store.Scope, ids []topo.ID) error {
 	if len(ids) == 0 {
 		return nil
 	}
 	for _, sql := range []string{
-		`DELETE FROM labels WHERE tenant_id = $1 AND cluster_id = $2 AND ` + b.sql.InIDs("id", 3),
-		`INSERT INTO labels (tenant_id, key, value, cluster_id, id, valid_from) SELECT r.tenant_id, kv.key, kv.value, r.cluster_id, r.id, r.valid_from
-			FROM resources r ` + b.sql.EachLabel + ` WHERE r.tenant_id = $1 AND r.cluster_id = $2 AND ` + b.sql.InIDs("r.id", 3),
+		`DELETE FROM labels WHERE tenant_id = $1 AND cluster_id = $2 AND ` + b.sql.InIDs("id", 3) + ` AND NOT EXISTS (SELECT 1 FROM resources r ` + b.sql.EachLabel + `
+			WHERE r.tenant_id = $1 AND r.cluster_id = $2 AND r.id = labels.id AND kv.key = labels.key AND kv.value = labels.value)`,
+		`INSERT INTO labels (tenant_id, key, value, cluster_id, id, valid_from) SELECT r.tenant_id, kv.key, kv.value, r.cluster_id, r.id,
+			coalesce((SELECT max(h.valid_to) FROM resources_history h WHERE h.tenant_id = r.tenant_id AND h.cluster_id = r.cluster_id AND h.id = r.id AND h.labels <> ''), r.born)
+			FROM resources r ` + b.sql.EachLabel + ` WHERE r.tenant_id = $1 AND r.cluster_id = $2 AND ` + b.sql.InIDs("r.id", 3) + ` ON CONFLICT DO NOTHING`,
 	} {
 		if _, err := c.Exec(ctx, sql, int64(at.Tenant), int64(at.Cluster), ids); err != nil {
 			return err

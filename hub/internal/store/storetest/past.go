@@ -246,6 +246,26 @@ func lateChanges(_ *testing.T, h *house) {
 	})
 }
 
+// pastOfDamage: labels that Verify has put back are asked for at past positions too.
+func pastOfDamage(_ *testing.T, h *house) {
+	a := pod("a", "app", "web", "tier", "front")
+	s := h.loaded(store.Delta{Nodes: []topo.Node{a}})
+	came := s.apply(store.Delta{Nodes: []topo.Node{pod("b", "app", "web")}})
+	changed := s.apply(store.Delta{Nodes: []topo.Node{with(a, func(n *topo.Node) { n.Status = "Failed" }), pod("b", "app", "api")}})
+	s.apply(store.Delta{Nodes: []topo.Node{a, with(pod("b", "app", "api"), func(n *topo.Node) { n.Status = "Failed" })}})
+	h.must(h.Exec(h.ctx, "DELETE FROM labels WHERE key = 'app'"))
+	h.must(h.Exec(h.ctx, "INSERT INTO labels (tenant_id, key, value, cluster_id, id, valid_from) SELECT tenant_id, 'app', 'odd', cluster_id, id, valid_from FROM resources"))
+	n, err := h.Store.Verify(h.ctx, s.at, topo.Nodes)
+	h.equal([]any{n, err}, []any{2, nil})
+	for p, want := range map[topo.Position][2]int{came.Position - 1: {1, 0}, came.Position: {2, 0}, changed.Position: {1, 1}} {
+		for i, value := range []string{"web", "api"} {
+			h.equal(len(h.nodesAt(at(p), store.Filter{Labels: []store.Requirement{{Key: "app", Op: store.In, Values: []string{value}}}})), want[i])
+		}
+		h.equal(len(h.nodesAt(at(p), store.Filter{Labels: []store.Requirement{{Key: "app", Op: store.In, Values: []string{"odd"}}}})), 0)
+		h.equal(len(h.nodesAt(at(p), store.Filter{Labels: []store.Requirement{{Key: "tier", Op: store.Exists}}})), 1)
+	}
+}
+
 // changesOf: an object that came and went, one that was replaced, one whose labels alone changed, and one that is as it was.
 func changesOf(_ *testing.T, h *house) {
 	s := h.loaded(store.Delta{Nodes: []topo.Node{pod("back", "app", "web"), pod("labels", "app", "web"), pod("replaced"), pod("same"), pod("went")}})

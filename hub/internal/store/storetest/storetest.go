@@ -50,6 +50,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Body) {
 		"PastFreshness":      pastFreshness,
 		"PastIsForgotten":    pastIsForgotten,
 		"ForgottenWhileRead": forgottenWhileRead,
+		"PastOfDamage":       pastOfDamage,
 		"LateChanges":        lateChanges,
 		"ChangesOf":          changesOf,
 		"Replay":             replay,
