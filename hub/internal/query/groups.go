@@ -15,7 +15,8 @@ import (
 const (
 	DefaultGroups = 1000
 	MaxGroups     = 5000
-	AutoNodes     = 2000 // a graph of more nodes is answered in groups where that is left to the hub
+	AutoNodes     = 2000    // a graph of more nodes is answered in groups where that is left to the hub
+	maxJoined     = 200_000 // resources between whose groups edges are counted
 )
 
 // GroupQuestion asks for resources in groups: those that are alike in the dimensions.
@@ -98,14 +99,11 @@ func (q *Querier) Groups(ctx context.Context, p fleet.Principal, g GroupQuestion
 		if len(g.By) == 0 {
 			g.By = r.coarsest(g.Where)
 		}
-		groups, edges, more, err := r.group(ctx, f, g, limit)
+		groups, edges, left, err := r.group(ctx, f, g, limit)
 		if err != nil {
 			return err
 		}
-		out = &Groups{Meta: r.meta(r.clustersOf(groups)), Grouping: r.grouping(g.By, groups, edges)}
-		if more {
-			out.Truncated = &Truncation{Reason: "there are more groups than fit into one answer", Hint: "group by less, raise limit, or restrict by cluster, namespace, kind or q"}
-		}
+		out = &Groups{Meta: r.meta(r.clustersOf(groups)), Grouping: r.grouping(g.By, groups, edges), Truncated: left}
 		return nil
 	})
 	return out, err
@@ -124,19 +122,38 @@ func (r *reading) coarsest(w Where) []store.Dimension {
 	return []store.Dimension{store.ByApplication}
 }
 
-// group counts resources, and the edges between groups. Clusters have no edges between each other, so by these alone none are counted.
-func (r *reading) group(ctx context.Context, f store.Filter, g GroupQuestion, limit int) (groups []store.Group, edges []store.GroupEdge, more bool, err error) {
+// group counts resources, and the edges between groups, and tells what it leaves out. Clusters have no edges between each other, so by these alone
+// none are counted.
+func (r *reading) group(ctx context.Context, f store.Filter, g GroupQuestion, limit int) (groups []store.Group, edges []store.GroupEdge, left *Truncation, err error) {
 	if groups, err = r.Snapshot.Groups(ctx, f, g.By, limit+1); err != nil {
-		return nil, nil, false, err
+		return nil, nil, nil, err
 	}
-	if more = len(groups) > limit; more {
+	if len(groups) > limit {
 		groups = groups[:limit]
+		left = &Truncation{Reason: "there are more groups than fit into one answer", Hint: "group by less, raise limit, or restrict by cluster, namespace, kind or q"}
 	}
 	if g.Plain || (len(g.By) == 1 && g.By[0] == store.ByCluster) {
-		return groups, nil, more, nil
+		return groups, nil, left, nil
+	}
+	if members(groups) > maxJoined && left == nil {
+		left = &Truncation{Reason: "between groups of more than 200,000 resources edges aren't counted", Hint: "restrict by cluster, namespace, kind or q"}
+	}
+	if members(groups) > maxJoined {
+		return groups, nil, left, nil
 	}
 	edges, err = r.GroupEdges(ctx, f, g.By, groups, g.Types)
-	return groups, edges, more, err
+	return groups, edges, left, err
+}
+
+// members is how many nodes are in groups.
+func members(groups []store.Group) (n int) {
+	for i := range groups {
+		n += groups[i].Missing + groups[i].Unobserved
+		for _, k := range groups[i].Health {
+			n += k
+		}
+	}
+	return n
 }
 
 func (r *reading) clustersOf(groups []store.Group) map[fleet.ClusterID]bool {
@@ -229,7 +246,7 @@ func (b *builder) auto(ctx context.Context) (*Graph, error) {
 		return nil, err
 	}
 	ask := GroupQuestion{Where: b.ask.Where, By: b.coarsest(b.ask.Where), Types: b.ask.Types}
-	groups, edges, more, err := b.group(ctx, f, ask, DefaultGroups)
+	groups, edges, left, err := b.group(ctx, f, ask, DefaultGroups)
 	if err != nil {
 		return nil, err
 	}
@@ -238,13 +255,10 @@ func (b *builder) auto(ctx context.Context) (*Graph, error) {
 	t := &Truncation{
 		Reason: "the graph has more than 2000 nodes and is answered in groups",
 		Hint:   "expand a group by its parameters, restrict by namespace, kind, selector or q, or ask for the nodes page by page, without auto",
-		Total:  &Total{Exact: !more},
+		Total:  &Total{Count: members(groups), Exact: len(groups) < DefaultGroups},
 	}
-	if more {
-		t.Reason += ", of which there are more than fit into one answer"
-	}
-	for _, g := range grouping.Groups {
-		t.Total.Count += g.Count + g.Missing + g.Unobserved
+	if left != nil {
+		t.Reason += "; " + left.Reason
 	}
 	b.out.Truncated = t
 	return b.out, nil

@@ -103,7 +103,7 @@ func (r *reading) health(ctx context.Context, h HealthQuestion, by []store.Dimen
 	}
 	counted := f
 	counted.Placeholders = true
-	groups, _, more, err := r.group(ctx, counted, GroupQuestion{By: by, Plain: true}, limit)
+	groups, _, left, err := r.group(ctx, counted, GroupQuestion{By: by, Plain: true}, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func (r *reading) health(ctx context.Context, h HealthQuestion, by []store.Dimen
 		out.Health.sum(g.Health)
 	}
 	out.Worst = out.Health.Worst().String()
-	if more {
+	if left != nil {
 		out.Truncated = &Truncation{Reason: "there are more groups than fit into one answer; the counts are of these", Hint: "raise limit, ask for a higher level, or restrict by cluster or namespace"}
 	}
 	if h.Bad > 0 {
