@@ -58,7 +58,7 @@ func (e *enricher) run(ctx context.Context) {
 
 // note is what an enricher keeps beside its position.
 type note struct {
-	Program string `json:"program"`        // checksum of the program that was asked: another one is asked about everything anew
+	Program string `json:"program"`        // which was asked: another one is asked about everything anew
 	Walk    *walk  `json:"walk,omitempty"` // a walk through all nodes that is under way
 }
 
@@ -109,7 +109,7 @@ func (t *tenantEnricher) begin(ctx context.Context) error {
 	kept := t.place.Progress()
 	t.note = note{}
 	err := json.Unmarshal([]byte(kept.Note), &t.note)
-	if kept.Begun && err == nil && t.note.Program == t.plugin.spec.SHA256 {
+	if kept.Begun && err == nil && t.note.Program == t.plugin.spec.program() {
 		t.at = kept.Position
 		return nil
 	}
@@ -120,7 +120,7 @@ func (t *tenantEnricher) startWalk(ctx context.Context) (err error) {
 	if t.at, err = t.place.Head(ctx); err != nil {
 		return err
 	}
-	t.note = note{Program: t.plugin.spec.SHA256, Walk: &walk{}}
+	t.note = note{Program: t.plugin.spec.program(), Walk: &walk{}}
 	return t.advance(ctx)
 }
 

@@ -4,6 +4,7 @@ package plugin
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"path/filepath"
@@ -106,6 +107,12 @@ func (s Spec) checksum() ([]byte, error) {
 		err = fmt.Errorf("a SHA-256 has 32 bytes, not %d", len(sum))
 	}
 	return sum, err
+}
+
+// program tells what is run and how; the environment is left out, since it may hold secrets and this is kept.
+func (s Spec) program() string {
+	sum := sha256.Sum256([]byte(strings.ToLower(s.SHA256) + "\x00" + strings.Join(s.Args, "\x00")))
+	return hex.EncodeToString(sum[:16])
 }
 
 // sees tells whether the plugin may see the tenant with that slug.
