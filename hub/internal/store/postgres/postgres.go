@@ -113,12 +113,13 @@ var dialect = relational.Dialect{
 	InIDs: func(column string, n int) string {
 		return column + ` = ANY($` + strconv.Itoa(n) + `::uuid[])`
 	},
-	PastUID:      `CASE WHEN h.uid <> '` + noUID + `' THEN h.uid::text ELSE h.odd_uid END`,
-	PastPresence: `((h.state >> 8) & 63)`,
+	// Of the same types as the columns, or the planner takes current and closed rows for two things, and works out columns that nobody asks for.
+	PastUID:      `(CASE WHEN h.uid <> '` + noUID + `' THEN h.uid::text ELSE h.odd_uid END COLLATE "C")`,
+	PastPresence: `((h.state >> 8) & 63)::smallint`,
+	PastHealth:   `(h.state & 255)::smallint`,
+	FirstVersion: `x.state >= 16384`,
 	Once:         func(c relational.Conn) relational.Conn { return once{c} },
 	Pin:          pin,
-	FirstVersion: `x.state >= 16384`,
-	PastHealth:   `(h.state & 255)`,
 	PastAttrs:    pastAttrs,
 	Closed:       closedDays,
 	EachLabel:    `CROSS JOIN LATERAL json_each_text(nullif(r.labels, '')::json) AS kv(key, value)`,

@@ -36,16 +36,16 @@ type days struct{ first, last time.Time }
 
 // What closed versions h have for the columns of resources. See closed.go for what they leave out; raw is what is kept.
 func (d *Dialect) closedCells(when days) string {
-	inherited := func(column string) string { return d.inherited(column, when) }
+	inherited := func(column string) string { return d.inherited("x."+column, "y."+column, when) }
 	return `f.api_group, f.kind, f.namespace, f.name, ` + d.PastUID + ` AS uid, h.version, ` + d.PastPresence + ` AS presence, ` + d.PastHealth + ` AS health,
 	h.status, h.created, coalesce(nullif(CASE WHEN h.labels <> '' THEN h.labels ELSE ` + inherited("labels") + ` END, '{}'), '') AS labels, ` + d.PastAttrs(inherited) + ` AS attrs`
 }
 
-// inherited gives what a closed version h that leaves a column out has of it: that of the first version after it that keeps it, else the current row's.
-func (d *Dialect) inherited(column string, when days) string {
-	return `coalesce((SELECT x.` + column + ` FROM resources_history x WHERE x.tenant_id = h.tenant_id AND x.cluster_id = h.cluster_id AND x.id = h.id
+// inherited gives what a closed version h that leaves something out has of it: that of the first version x after it that keeps it, else the current row y's.
+func (d *Dialect) inherited(x, y string, when days) string {
+	return `coalesce((SELECT ` + x + ` FROM resources_history x WHERE x.tenant_id = h.tenant_id AND x.cluster_id = h.cluster_id AND x.id = h.id
 		AND x.valid_to > h.valid_to AND x.labels <> ''` + d.Closed("x", when.first, when.last) + ` ORDER BY x.valid_to LIMIT 1),
-	(SELECT y.` + column + ` FROM resources y WHERE y.tenant_id = h.tenant_id AND y.cluster_id = h.cluster_id AND y.id = h.id), '')`
+	(SELECT ` + y + ` FROM resources y WHERE y.tenant_id = h.tenant_id AND y.cluster_id = h.cluster_id AND y.id = h.id), '')`
 }
 
 const closedNodes = ` FROM resources_history h JOIN refs f ON f.tenant_id = h.tenant_id AND f.cluster_id = h.cluster_id AND f.id = h.id`
@@ -58,9 +58,9 @@ func (d *Dialect) pastSources(p string, when days) sources {
 	spans := ` WHERE h.valid_from <= ` + p + ` AND h.valid_to > ` + p + d.Closed("h", when.first, when.last)
 	now := `SELECT c.tenant_id, c.cluster_id, c.id, c.api_group, c.kind, c.namespace, c.name, c.uid, c.version, c.presence, c.health, c.status, c.created,
 		c.labels, c.attrs, c.labels AS raw_labels, c.attrs AS raw_attrs, 1 AS whole, c.app, c.valid_from FROM resources c WHERE c.valid_from <= ` + p
-	app := d.Pair(d.PastAttrs(func(column string) string { return d.inherited(column, when) }), "'app'")
+	app := func(column string) string { return `coalesce(` + d.Pair(column, "'app'") + `, '')` }
 	then := `SELECT h.tenant_id, h.cluster_id, h.id, ` + d.closedCells(when) + `, ` + rawLabels + ` AS raw_labels, h.attrs AS raw_attrs, ` + whole + ` AS whole,
-		coalesce(` + app + `, '') AS app, h.valid_from` + closedNodes + spans
+		CASE WHEN h.labels <> '' THEN ` + app("h.attrs") + ` ELSE ` + d.inherited(app("x.attrs"), "y.app", when) + ` END AS app, h.valid_from` + closedNodes + spans
 	const edge, label = `tenant_id, cluster_id, source, id, target, rule, type, disc, path, attrs, valid_from`, `tenant_id, cluster_id, id, key, value, valid_from`
 	return sources{
 		resources: `(` + now + ` UNION ALL ` + then + `)`,
