@@ -375,7 +375,7 @@ func TestPluginsDieWithTheHub(t *testing.T) {
 		t.Skip("only Linux has a signal for it")
 	}
 	hub := exec.Command(self().Path)
-	hub.Env = []string{"ROLE=host", "SUM=" + self().SHA256}
+	hub.Env = []string{"ROLE=host", "SUM=" + self().SHA256, "TMPDIR=" + t.TempDir()} // what it leaves behind goes with the test
 	out, err := hub.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
