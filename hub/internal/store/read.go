@@ -231,6 +231,12 @@ type Version struct {
 	Manifest topo.ID   // hash of the manifest at the version's end; zero where there was none
 }
 
+// Text is a manifest by its hash, and how long it held: from one position up to, without, another (0: still so).
+type Text struct {
+	Hash      topo.ID
+	Since, To topo.Position
+}
+
 // RowChange is what became of a resource between two positions. One that came has no Before, one that went no After.
 type RowChange struct {
 	Key    Key
@@ -264,6 +270,11 @@ type Past interface {
 	History(ctx context.Context, at Scope, id topo.ID, before topo.Position, limit int) ([]Version, error)
 	// ManifestAt gives the text of a version that began at a position; NotFound where none was shared then.
 	ManifestAt(ctx context.Context, at Scope, id topo.ID, since topo.Position) (topo.Manifest, error)
+	// Texts tells which manifests a node had, newest first, those that began before a position (0: all), at most limit. A text may change without the
+	// node, and comes to the hub on its own, mostly a moment later.
+	Texts(ctx context.Context, at Scope, id topo.ID, before topo.Position, limit int) ([]Text, error)
+	// TextAt gives the manifest of a node as it was at a position; NotFound where none was shared then.
+	TextAt(ctx context.Context, at Scope, id topo.ID, pos topo.Position) (topo.Manifest, error)
 	// RowChanges gives resources that the filter means, before or after, and that differ between from and the snapshot, in the order of Key.
 	RowChanges(ctx context.Context, f Filter, from topo.Position, after *Key, limit int) ([]RowChange, error)
 	// Instants tells when positions came to be, of those that are still known.
