@@ -174,6 +174,68 @@ func TestHistory(t *testing.T) {
 	compareRevisions(t, q, p, CompareQuestion{Which: w, From: positions[0], To: positions[3]})
 }
 
+// A text that changes alone makes a revision; one that follows the node's change within seconds belongs to that.
+func TestTextsMakeRevisions(t *testing.T) {
+	st, p := fresh(t)
+	c := querytest.New(t, st, p.Tenant, "c").Load(querytest.Shop())
+	q := New(st)
+	const name = "ConfigMap shop/web"
+	w := Which{Cluster: c.ID, Ref: querytest.Ref(name)}
+	text := func(color string) topo.Position {
+		return c.Apply(topo.Delta{Manifests: []topo.Manifest{querytest.Manifest(name, `{"kind":"ConfigMap","metadata":{"name":"web"},"data":{"color":"`+color+`"}}`)}})
+	}
+	red, green := text("red"), text("green")
+	node := c.Apply(topo.Delta{Nodes: []topo.Node{querytest.With(querytest.Node(name), "keys=2")}})
+	black := text("black") // on its way while the node was changed
+	white := text("white")
+	gone := c.Apply(topo.Delta{GoneNodes: []topo.ID{w.Ref.ID()}, GoneManifests: []topo.ID{w.Ref.ID()}, GoneEdges: goneEdges(querytest.Shop(), name)})
+	again := c.Apply(topo.Delta{Nodes: []topo.Node{querytest.Node(name)}})
+	want := []string{
+		fmt.Sprint(again, " 0 came []"), fmt.Sprint(white, " ", gone, " went [manifest]"), fmt.Sprint(node, " ", white, " [attrs.keys manifest]"),
+		fmt.Sprint(green, " ", node, " [manifest]"), fmt.Sprint(red, " ", green, " [manifest]"),
+	}
+	for _, limit := range []int{0, 1, 2, 3} {
+		var got []string
+		token := ""
+		for first := true; first || token != ""; first = false {
+			h, err := q.History(t.Context(), p, w, Page{Limit: limit, Continue: token})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range h.Items {
+				line := fmt.Sprint(r.Revision, " ", r.Until)
+				if r.Came {
+					line += " came"
+				}
+				if r.Went {
+					line += " went"
+				}
+				var fields []string
+				for _, f := range r.Changed {
+					fields = append(fields, f.Field)
+				}
+				got = append(got, line+fmt.Sprint(" ", fields))
+			}
+			token = h.Continue
+		}
+		if len(got) != 6 || !slices.Equal(got[:5], want) {
+			t.Errorf("by %d:\n%s\nwant\n%s", limit, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+	for at, color := range map[topo.Position]string{red - 1: "blue", red: "red", green: "green", node: "black", black: "black", white: "white"} {
+		rev, err := q.Revision(t.Context(), p, w, at)
+		if err != nil || rev.Mode != ModeManifest || !strings.Contains(rev.YAML, "color: "+color) || rev.Revision.Went != (at == white) {
+			t.Errorf("at %d: %+v %v, want %s", at, rev, err, color)
+		}
+	}
+	if rev, err := q.Revision(t.Context(), p, w, again); err != nil || rev.Mode != ModeAttributes {
+		t.Errorf("without a text: %+v %v", rev, err)
+	}
+	if _, err := q.Revision(t.Context(), p, w, gone); !fault.Is(err, fault.NotFound) {
+		t.Errorf("while it was gone: %v", err)
+	}
+}
+
 func compareRevisions(t *testing.T, q *Querier, p fleet.Principal, ask CompareQuestion) {
 	t.Helper()
 	cmp, err := q.Compare(t.Context(), p, ask)

@@ -20,8 +20,8 @@ type History struct {
 	Continue string     `json:"continue,omitempty" doc:"gives older revisions; absent on the last page"`
 }
 
-// Revision is an object as it was from one position up to another. What the hub keeps of objects makes revisions; a manifest belongs to the revision in
-// which it was changed last.
+// Revision is an object as it was from one position up to another: what the hub knows of it, and its text. A text that comes within seconds of another
+// change belongs to that; otherwise it makes a revision of its own.
 type Revision struct {
 	Revision topo.Position `json:"revision" doc:"the position at which it began, which is its name"`
 	From     *time.Time    `json:"from,omitempty" doc:"when it began; absent where that isn't kept any more"`
@@ -62,74 +62,18 @@ func (q *Querier) History(ctx context.Context, p fleet.Principal, w Which, page 
 	}
 	var out *History
 	err = q.read(ctx, scope{p, fleet.Get, []fleet.ClusterID{w.Cluster}, at}, func(ctx context.Context, r *reading) error {
-		revisions, more, err := r.revisions(ctx, w, place.Before, limit)
+		t, err := r.timeline(ctx, w, place.Before, limit)
 		if err != nil {
 			return err
 		}
-		out = &History{Meta: r.meta(nil), Items: revisions}
-		if more {
-			last := revisions[len(revisions)-1].Revision
+		out = &History{Meta: r.meta(nil), Items: t.revisions()}
+		if t.more {
+			last := out.Items[len(out.Items)-1].Revision
 			out.Continue = seal(p.Tenant, question, historyPlace{pinned{r.Position()}, last})
 		}
 		return nil
 	})
 	return out, late(page.Continue, err)
-}
-
-// revisions reads those that began before a position; 0: all.
-func (r *reading) revisions(ctx context.Context, w Which, before topo.Position, limit int) ([]Revision, bool, error) {
-	versions, err := r.versions(ctx, w, before, limit+1)
-	if err != nil {
-		return nil, false, err
-	}
-	var out []Revision
-	for i := range versions[:min(limit, len(versions))] {
-		var older, newer *store.Version
-		if i+1 < len(versions) {
-			older = &versions[i+1]
-		}
-		if i > 0 {
-			newer = &versions[i-1]
-		}
-		out = append(out, revision(&versions[i], older, newer, before))
-	}
-	return out, len(versions) > limit, nil
-}
-
-// versions reads what may be seen of an object's past; NotFound where there is nothing.
-func (r *reading) versions(ctx context.Context, w Which, before topo.Position, limit int) ([]store.Version, error) {
-	var versions []store.Version
-	var err error
-	if r.view.Sees(w.Cluster, w.Ref.Namespace) {
-		versions, err = r.Snapshot.History(ctx, r.scope(w.Cluster), w.Ref.ID(), before, limit)
-	}
-	if err == nil && len(versions) == 0 {
-		err = fault.New(fault.NotFound, "nothing is kept of %s", w.Ref)
-	}
-	return versions, err
-}
-
-// revision words a version, given those before and after it, where they are known. next is where the newest of a page's versions may have ended.
-func revision(v, older, newer *store.Version, next topo.Position) Revision {
-	out := Revision{
-		Revision: v.Since, Until: v.To, From: instant(v.Began), To: instant(v.Ended), GapSince: instant(v.GapSince), Late: !v.GapSince.IsZero(),
-		Came: older == nil || older.To != v.Since, Changed: []FieldChange{}, Manifest: !v.Manifest.IsZero(), Resource: resource(&v.Row), node: &v.Node,
-	}
-	if !out.Came {
-		out.Changed = nodeChanges(&older.Node, &v.Node)
-		if older.Manifest != v.Manifest {
-			was, is := older.Manifest.String(), v.Manifest.String()
-			out.Changed = append(out.Changed, FieldChange{Field: "manifest", Before: &was, After: &is})
-		}
-	}
-	switch {
-	case v.To == 0:
-	case newer != nil:
-		out.Went = newer.Since != v.To
-	default:
-		out.Went = v.To != next
-	}
-	return out
 }
 
 func instant(t time.Time) *time.Time {
@@ -181,25 +125,62 @@ func (q *Querier) Revision(ctx context.Context, p fleet.Principal, w Which, at t
 
 // revisionAt finds the revision that held at a position.
 func (r *reading) revisionAt(ctx context.Context, w Which, at topo.Position) (*Revision, error) {
-	versions, err := r.versions(ctx, w, at+1, 2)
+	v, err := r.versionAt(ctx, w, at)
 	if err != nil {
 		return nil, err
 	}
-	v := &versions[0]
-	if v.To != 0 && v.To <= at {
-		return nil, fault.New(fault.NotFound, "there was no %s at position %d", w.Ref, at)
+	for before := v.To; ; {
+		t, err := r.timeline(ctx, w, before, maxRevisions)
+		if err != nil {
+			return nil, err
+		}
+		for i := range t.revisions() {
+			if s := &t.spans[i]; s.since <= at && (s.to == 0 || s.to > at) {
+				out := t.revision(i)
+				if out.Until != 0 && out.Until == v.To {
+					next, err := r.Snapshot.History(ctx, r.scope(w.Cluster), w.Ref.ID(), v.To+1, 1)
+					out.Went = len(next) > 0 && next[0].Since != v.To
+					return &out, err
+				}
+				return &out, nil
+			}
+		}
+		if !t.more {
+			return nil, noRevision(w, at)
+		}
+		before = t.spans[len(t.spans)-1].since + 1
 	}
-	var older *store.Version
-	if len(versions) > 1 {
-		older = &versions[1]
+}
+
+// versionAt finds the version of the node that held at a position.
+func (r *reading) versionAt(ctx context.Context, w Which, at topo.Position) (*store.Version, error) {
+	if !r.view.Sees(w.Cluster, w.Ref.Namespace) {
+		return nil, noRevision(w, at)
 	}
-	out := revision(v, older, nil, v.To)
-	return &out, nil
+	versions, err := r.Snapshot.History(ctx, r.scope(w.Cluster), w.Ref.ID(), at+1, 1)
+	if err != nil {
+		return nil, err
+	}
+	if v := during(versions, at); v != nil {
+		return v, nil
+	}
+	return nil, noRevision(w, at)
+}
+
+func noRevision(w Which, at topo.Position) error {
+	return fault.New(fault.NotFound, "there was no %s at position %d, as far as is kept", w.Ref, at)
 }
 
 // textOf gives the manifest of a revision; nil where none is kept.
 func (r *reading) textOf(ctx context.Context, w Which, rev *Revision) (json.RawMessage, error) {
-	m, err := r.ManifestAt(ctx, r.scope(w.Cluster), w.Ref.ID(), rev.Revision)
+	if !rev.Manifest {
+		return nil, nil
+	}
+	end := r.Position()
+	if rev.Until != 0 {
+		end = rev.Until - 1
+	}
+	m, err := r.TextAt(ctx, r.scope(w.Cluster), w.Ref.ID(), end)
 	switch {
 	case fault.Is(err, fault.NotFound):
 		return nil, nil

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"slices"
 	"syscall"
 	"time"
@@ -25,9 +26,10 @@ import (
 func main() {
 	rounds := flag.Int("rounds", 200, "questions of each kind")
 	only := flag.String("only", "", "measure this figure alone")
+	profile := flag.String("cpuprofile", "", "write a CPU profile to this file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *rounds, *only)
+	err := profiled(*profile, func() error { return run(ctx, *rounds, *only) })
 	stop()
 	if errors.Is(err, pgtest.ErrNone) {
 		fmt.Println("# NOTHING WAS MEASURED:", err)
@@ -37,6 +39,23 @@ func main() {
 		fmt.Fprintln(os.Stderr, "querybench:", err)
 		os.Exit(1)
 	}
+}
+
+// profiled runs fn under the profiler, where there is a file to write to.
+func profiled(file string, fn func() error) (err error) {
+	if file == "" {
+		return fn()
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	return fn()
 }
 
 func note(format string, args ...any) { fmt.Printf("# "+format+"\n", args...) }
