@@ -17,7 +17,6 @@ const (
 	MaxDepth          = 10
 	DefaultNeighbours = 1000
 	DefaultFan        = 50
-	jointRounds       = 2 // in which the edges of a step's nodes are read together
 )
 
 // Neighbourhood asks for what is within a number of steps of one node.
@@ -53,7 +52,7 @@ func (n Neighbourhood) complete() (Neighbourhood, error) {
 	return n, err
 }
 
-// Around answers a Neighbourhood. It costs what it returns: mostly one query for edges and one for nodes a step, of which nodes with very many
+// Around answers a Neighbourhood. It costs what it returns: a query for edges each way and one for nodes a step, of which nodes with very many
 // edges, that lead to half of the cluster, take no more than their fan. NotFound when the focus isn't there.
 func (q *Querier) Around(ctx context.Context, p fleet.Principal, n Neighbourhood) (*Graph, error) {
 	n, err := n.complete()
@@ -148,76 +147,45 @@ func (w *walk) step(ctx context.Context, depth int) error {
 	return nil
 }
 
-// expand reads the edges of nodes, no more than its fan of each. Nodes that have more are told apart and passed over when the rest is read again, so
-// that they take no place from the others. Where that finds more and more of them, the rest is read one by one.
-func (w *walk) expand(ctx context.Context, ids []topo.ID) (out []store.EdgeRow, err error) {
-	for round := 0; len(ids) > 0 && !w.cut; round++ {
-		batch := ids
-		if round >= jointRounds {
-			batch = ids[:1]
-		}
-		most := min(w.budget, w.fan(batch...))
-		edges, err := w.EdgesOf(ctx, w.at, batch, w.ask.Direction, w.ask.Types, most+1)
-		if err != nil {
-			return nil, err
-		}
-		kept, rest := w.share(edges, batch, len(edges) <= most)
-		if len(rest) == len(batch) { // nobody has too many, and yet they don't fit
-			kept, rest, w.cut = edges[:most], nil, true
-		}
-		w.budget -= len(kept)
-		out, ids = append(out, kept...), append(rest, ids[len(batch):]...)
+// expand reads the edges of nodes, no more than its fan of each.
+func (w *walk) expand(ctx context.Context, ids []topo.ID) ([]store.EdgeRow, error) {
+	most := w.ask.Fan
+	if len(ids) == 1 && ids[0] == w.ask.Focus {
+		most = max(most, w.limit)
 	}
-	return out, nil
+	edges, err := w.Fans(ctx, w.at, ids, w.ask.Direction, w.ask.Types, most+1, w.budget+1)
+	if err != nil {
+		return nil, err
+	}
+	if len(edges) > w.budget {
+		edges, w.cut = edges[:w.budget], true
+	}
+	edges = w.share(edges, ids, most)
+	w.budget -= len(edges)
+	return edges, nil
 }
 
-// fan is how many edges of the nodes are followed together.
-func (w *walk) fan(ids ...topo.ID) int {
-	n := len(ids) * w.ask.Fan
-	if slices.Contains(ids, w.ask.Focus) {
-		n += w.limit
-	}
-	return n
-}
-
-// share keeps the edges of nodes that have too many up to their fan. Unless the edges are the whole, it leaves the others' to be read again.
-func (w *walk) share(edges []store.EdgeRow, ids []topo.ID, whole bool) (kept []store.EdgeRow, rest []topo.ID) {
-	asked := make(map[topo.ID]int, len(ids)) // edges found
+// share marks the nodes that have more edges than that, and keeps as many of theirs.
+func (w *walk) share(edges []store.EdgeRow, ids []topo.ID, most int) []store.EdgeRow {
+	left := make(map[topo.ID]int, len(ids))
 	for _, id := range ids {
-		asked[id] = 0
+		left[id] = most
 	}
-	ends := func(e *store.EdgeRow) [2]topo.ID { return [2]topo.ID{e.ID.Source, e.Edge.Target.ID()} }
-	for i := range edges {
-		for _, id := range ends(&edges[i]) {
-			if n, ok := asked[id]; ok {
-				asked[id] = n + 1
+	return slices.DeleteFunc(edges, func(e store.EdgeRow) bool {
+		kept := false
+		for _, id := range [2]topo.ID{e.ID.Source, e.Edge.Target.ID()} {
+			n, asked := left[id]
+			switch {
+			case !asked:
+			case n == 0:
+				w.hubs[id] = true
+			default:
+				left[id] = n - 1
+				kept = true
 			}
 		}
-	}
-	left := map[topo.ID]int{}
-	for _, id := range ids {
-		switch most := w.fan(id); {
-		case asked[id] > most:
-			w.hubs[id], left[id] = true, most
-		case whole:
-			left[id] = asked[id]
-		default:
-			rest = append(rest, id)
-		}
-	}
-	for i := range edges {
-		keep := false
-		for _, id := range ends(&edges[i]) {
-			if left[id] > 0 {
-				left[id]--
-				keep = true
-			}
-		}
-		if keep {
-			kept = append(kept, edges[i])
-		}
-	}
-	return kept, rest
+		return !kept
+	})
 }
 
 // unseen gives the ends that aren't in the graph yet, as many as fit into it, in the order they were found.

@@ -60,6 +60,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{}
 	conf.MaxConns = max(cfg.MaxConns/2, 1)
+	// Questions differ in what they mean by the same words: a plan that is made for any of them is fit for none.
+	conf.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	if s.pool, err = pgxpool.NewWithConfig(ctx, conf.Copy()); err != nil {
 		return nil, translate(err)
 	}
@@ -122,6 +124,7 @@ var dialect = relational.Dialect{
 	Pin:          pin,
 	PastAttrs:    pastAttrs,
 	Closed:       closedDays,
+	EachID:       func(n int) string { return `unnest($` + strconv.Itoa(n) + `::uuid[]) AS u(id)` },
 	EachLabel:    `CROSS JOIN LATERAL json_each_text(nullif(r.labels, '')::json) AS kv(key, value)`,
 	Like: func(expression string, n int) string {
 		return expression + ` ILIKE $` + strconv.Itoa(n) + ` ESCAPE '\'`

@@ -31,6 +31,8 @@ type Dialect struct {
 	Tick func(tenant int64) (sql string, args []any)
 	// InInts, InStrings and InIDs give the condition that the column is in the list passed as parameter n ([]int64, []string, []topo.ID).
 	InInts, InStrings, InIDs func(column string, n int) string
+	// EachID gives the ids passed as parameter n as rows u (id), to be joined sideways; nil where joins can't look sideways.
+	EachID func(n int) string
 	// EachLabel joins to a row r of resources its labels as kv (key, value); the column must hold what EncodePairs wrote.
 	EachLabel string
 	// PastUID, PastPresence, PastHealth and PastAttrs are what a closed version h of a resource has for the columns of resources. Of attributes, later

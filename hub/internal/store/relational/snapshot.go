@@ -241,17 +241,21 @@ func (s *snapshot) edgesOf(at store.Scope, types []topo.EdgeType) *where {
 }
 
 func (s *snapshot) edges(ctx context.Context, seen *sight, at store.Scope, w *where, limit int) ([]store.EdgeRow, error) {
-	sql := `SELECT e.source, e.id, e.valid_from, ` + EdgeColumns + ` FROM ` + s.tables.edges + ` e` + EdgeEnds + ` WHERE ` + w.String() + ` LIMIT ` + w.param(limit)
+	return s.edgesFrom(ctx, seen, at, s.tables.edges+` e`+EdgeEnds+` WHERE `+w.String()+` LIMIT `+w.param(limit), w.args)
+}
+
+// edgesFrom reads the edges e of one cluster that a FROM clause, and what follows it, gives.
+func (s *snapshot) edgesFrom(ctx context.Context, seen *sight, at store.Scope, from string, args []any) ([]store.EdgeRow, error) {
 	return queryAll(ctx, s.conn, func(rows Rows, r *store.EdgeRow) error {
 		var cells EdgeCells
-		var from int64
-		if err := rows.Scan(cells.Dest(&r.ID.Source, &r.ID.ID, &from)...); err != nil {
+		var since int64
+		if err := rows.Scan(cells.Dest(&r.ID.Source, &r.ID.ID, &since)...); err != nil {
 			return err
 		}
 		_ = cells.Decode() // as with rows
-		r.Cluster, r.Edge, r.Since = at.Cluster, cells.Edge, seen.since(at.Cluster, from)
+		r.Cluster, r.Edge, r.Since = at.Cluster, cells.Edge, seen.since(at.Cluster, since)
 		return nil
-	}, sql, w.args...)
+	}, `SELECT e.source, e.id, e.valid_from, `+EdgeColumns+` FROM `+from, args...)
 }
 
 // EdgesOf implements store.Snapshot. Both directions are two queries, each along its own index; an edge between two of the ids comes with
