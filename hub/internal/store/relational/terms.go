@@ -84,7 +84,7 @@ func (w *where) likeness(t *store.Term) (string, error) {
 		return w.likeAny(expression, t.Values), nil
 	}
 	if key, ok := strings.CutPrefix(t.Key, store.LabelKey); ok && key != "" {
-		return w.labelled(key, w.likeAny("l.value", t.Values)), nil
+		return w.labelled(key, func(value string) string { return w.likeAny(value, t.Values) }), nil
 	}
 	if key, ok := strings.CutPrefix(t.Key, store.AttrKey); ok && key != "" {
 		return w.likeAny(w.dialect.Pair("r.attrs", w.param(key)), t.Values), nil
@@ -125,9 +125,13 @@ func (w *where) likeAny(expression string, values []string) string {
 	return w.eachValue(values, func(p *pattern) string { return w.dialect.Like(expression, p.arg) })
 }
 
-// labelled is the condition that one of a row's labels of that key fulfils a condition on l.
-func (w *where) labelled(key, condition string) string {
-	return "(r.cluster_id, r.id) IN (SELECT l.cluster_id, l.id FROM " + w.tables.labels + " l WHERE l.tenant_id = $1 AND " + w.equal("l.key", key) + " AND " + condition + ")"
+// labelled is the condition that a row's label of that key fulfils a condition.
+func (w *where) labelled(key string, condition func(value string) string) string {
+	if w.inRow {
+		pair := string(appendQuoted(nil, key)) + ":"
+		return "(strpos(r.labels, " + w.param(pair) + ") > 0 AND EXISTS (SELECT 1 FROM " + w.dialect.Pairs("r.labels") + " WHERE " + w.equal("kv.key", key) + " AND " + condition("kv.value") + "))"
+	}
+	return "(r.cluster_id, r.id) IN (SELECT l.cluster_id, l.id FROM " + w.tables.labels + " l WHERE l.tenant_id = $1 AND " + w.equal("l.key", key) + " AND " + condition("l.value") + ")"
 }
 
 // likeKind takes a pattern as GroupKind words it; without a group, a kind of any group is meant.
@@ -207,7 +211,7 @@ func (w *where) comparison(t *store.Term) (string, error) {
 		return "(r.created <> 0 AND r.created" + compare + w.param(int64(max(min(whole, 1<<60), -1<<60))) + ")", nil
 	}
 	if key, ok := strings.CutPrefix(t.Key, store.LabelKey); ok && key != "" {
-		return w.labelled(key, w.dialect.Number("l.value")+compare+w.param(n)), nil
+		return w.labelled(key, func(value string) string { return w.dialect.Number(value) + compare + w.param(n) }), nil
 	}
 	if key, ok := strings.CutPrefix(t.Key, store.AttrKey); ok && key != "" {
 		return w.dialect.Number(w.dialect.Pair("r.attrs", w.param(key))) + compare + w.param(n), nil

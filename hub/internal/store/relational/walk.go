@@ -1,9 +1,12 @@
 package relational
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"strings"
 
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/topo"
@@ -23,28 +26,21 @@ func (s *snapshot) walks() bool { return s.sql.Lateral != "" && s.keeps() }
 
 // quick lists a page of what an access shows, in order, in one of these ways; done is false where none of them is fit.
 func (s *snapshot) quick(ctx context.Context, seen *sight, a *access, f *store.Filter, after *store.Key, limit int) (rows []store.Row, done bool, err error) {
+	spread := len(f.Kinds) > 1 || len(f.Namespaces) > 0 && len(f.Kinds) == 0 // what is meant lies apart in the index
+	if !s.walks() || len(f.Labels)+len(f.Terms)+len(f.Fields) == 0 && !spread {
+		return nil, false, nil
+	}
 	p := &stroll{s, seen, a, f, after, limit}
-	switch {
-	case !s.walks():
-		return nil, false, nil
-	case len(f.Kinds) == 0 && len(f.Namespaces) > 0 && len(f.Namespaces) <= 5:
-		rows, err = p.eachKind(ctx)
-		return rows, true, err
-	case len(f.Labels)+len(f.Terms)+len(f.Fields) == 0:
-		return nil, false, nil
+	ways := []func(context.Context) ([]store.Row, bool, error){p.labelled, p.short, p.grouped, p.texts, p.long, p.toTheEnd}
+	if spread {
+		ways = []func(context.Context) ([]store.Row, bool, error){p.labelled, p.grouped, p.texts, p.short, p.long, p.toTheEnd}
 	}
-	if best, err := p.rarest(ctx); err != nil {
-		return nil, false, err
-	} else if best != nil {
-		rows, err = p.labelled(ctx, best)
-		return rows, true, err
-	}
-	for _, budget := range []int{shortWalk, longWalk} {
-		if rows, done, err = p.along(ctx, budget); done || err != nil {
+	for _, way := range ways {
+		if rows, done, err = way(ctx); done || err != nil {
 			return rows, done, err
 		}
 	}
-	return p.toTheEnd(ctx)
+	return nil, false, nil
 }
 
 // stroll is one page that is looked for.
@@ -81,10 +77,18 @@ func (w *where) apart() *where {
 	return &where{dialect: w.dialect, tables: w.tables, args: w.args, inRow: w.inRow, conditions: []string{"r.tenant_id = $1"}}
 }
 
+func (p *stroll) short(ctx context.Context) ([]store.Row, bool, error) {
+	return p.along(ctx, shortWalk)
+}
+
+func (p *stroll) long(ctx context.Context) ([]store.Row, bool, error) { return p.along(ctx, longWalk) }
+
 // along walks along the list for so many rows. It is done when the page is full, or the list is at its end.
 func (p *stroll) along(ctx context.Context, budget int) ([]store.Row, bool, error) {
 	w, order := p.order()
-	w.narrow(p.f)
+	if len(p.f.Kinds) == 1 {
+		w.narrow(p.f)
+	}
 	steps := " FROM resources r WHERE " + w.String() + order + " LIMIT " + w.param(budget)
 	rest := w.apart()
 	rest.inRow = true
@@ -100,15 +104,84 @@ func (p *stroll) along(ctx context.Context, budget int) ([]store.Row, bool, erro
 	return rows, walked < budget, err
 }
 
-// toTheEnd walks to the end.
-func (p *stroll) toTheEnd(ctx context.Context) ([]store.Row, bool, error) {
-	w, _ := p.order()
+// meant begins with all conditions.
+func (p *stroll) meant() (w *where, order string, err error) {
+	w, order = p.order()
 	w.inRow = true
-	if err := w.filter(p.f); err != nil {
+	return w, order, w.filter(p.f)
+}
+
+// toTheEnd walks as far as it takes.
+func (p *stroll) toTheEnd(ctx context.Context) ([]store.Row, bool, error) {
+	w, _, err := p.meant()
+	if err != nil {
 		return nil, false, err
 	}
 	rows, err := p.among(ctx, "resources", w)
 	return rows, true, err
+}
+
+// texts lists the page from what the index of texts finds, if that is little, and from what it has not taken in.
+func (p *stroll) texts(ctx context.Context) ([]store.Row, bool, error) {
+	t := &where{dialect: p.s.sql, tables: p.s.tables, args: []any{int64(p.s.tenant)}}
+	condition := t.inTextsIndex(p.f)
+	if condition == "" {
+		return nil, false, nil
+	}
+	lag, err := p.s.lag(ctx)
+	if err != nil || lag == nil {
+		return nil, false, err
+	}
+	var n int
+	if _, err := queryOne(ctx, p.s.conn, "SELECT count(*) FROM (SELECT 1 FROM search_texts x WHERE x.tenant_id = $1 AND "+condition+" LIMIT "+t.param(hitsRead+1)+") AS few", t.args, &n); err != nil || n > hitsRead {
+		return nil, false, err
+	}
+	w, _, err := p.meant()
+	if err != nil {
+		return nil, false, err
+	}
+	table := lookUp(w.inTextsIndex(p.f), w) + ")"
+	rows, err := p.among(ctx, table, w.apart())
+	if err != nil {
+		return nil, false, err
+	}
+	late, err := p.late(ctx, lag)
+	rows = inOrder(append(rows, late...))
+	return rows[:min(p.limit, len(rows))], true, err
+}
+
+// inOrder sorts rows of a list, each once.
+func inOrder(rows []store.Row) []store.Row {
+	slices.SortFunc(rows, func(a, b store.Row) int {
+		return cmp.Or(a.Node.Ref.Compare(b.Node.Ref), cmp.Compare(a.Cluster, b.Cluster))
+	})
+	return slices.CompactFunc(rows, func(a, b store.Row) bool { return a.Cluster == b.Cluster && a.ID == b.ID })
+}
+
+// late looks at what the index has not taken in.
+func (p *stroll) late(ctx context.Context, l *lag) (found []store.Row, err error) {
+	for _, a := range p.a.each() {
+		c, _ := a.only()
+		ids, whole := l.rows[fleet.ClusterID(c)], slices.Contains(l.whole, fleet.ClusterID(c))
+		if len(ids) == 0 && !whole {
+			continue
+		}
+		one := *p
+		one.a = &a
+		w, _, err := one.meant()
+		if err != nil {
+			return nil, err
+		}
+		if !whole {
+			w.and(w.ids("r.id", ids))
+		}
+		rows, err := p.among(ctx, "resources", w)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, rows...)
+	}
+	return found, nil
 }
 
 // narrow adds the filter's parts that the list's index knows.
@@ -154,37 +227,27 @@ func (w *where) having(q *store.Requirement, a *access) {
 	}
 }
 
-// labelled lists the page from the rows that fulfil a requirement.
-func (p *stroll) labelled(ctx context.Context, q *store.Requirement) ([]store.Row, error) {
-	w, _ := p.order()
-	w.inRow = true
-	if err := w.filter(p.f); err != nil {
-		return nil, err
+// labelled lists the page from the rows that fulfil a requirement, where these are few.
+func (p *stroll) labelled(ctx context.Context) ([]store.Row, bool, error) {
+	q, err := p.rarest(ctx)
+	if err != nil || q == nil {
+		return nil, false, err
+	}
+	w, _, err := p.meant()
+	if err != nil {
+		return nil, false, err
 	}
 	l := w.apart()
 	l.conditions = []string{"l.tenant_id = $1"}
 	l.having(q, p.a)
 	w.args = l.args
-	return p.among(ctx, `(SELECT r.* FROM (SELECT DISTINCT l.cluster_id, l.id FROM labels l WHERE `+l.String()+`) AS l CROSS JOIN LATERAL (SELECT r.* FROM resources r
+	each := "SELECT DISTINCT"
+	if q.Op == store.In && len(q.Values) == 1 { // that is their key
+		each = "SELECT"
+	}
+	rows, err := p.among(ctx, `(SELECT r.* FROM (`+each+` l.cluster_id, l.id FROM labels l WHERE `+l.String()+`) AS l CROSS JOIN LATERAL (SELECT r.* FROM resources r
 		WHERE r.tenant_id = $1 AND r.cluster_id = l.cluster_id AND r.id = l.id LIMIT 1) AS r)`, w)
-}
-
-// eachKind lists the page of some namespaces from the beginnings of the kinds that are in them, as the kept counts tell.
-func (p *stroll) eachKind(ctx context.Context) ([]store.Row, error) {
-	w, order := p.order()
-	w.inRow = true
-	if err := w.filter(p.f); err != nil {
-		return nil, err
-	}
-	w.and("r.api_group = k.api_group AND r.kind = k.kind")
-	part := `SELECT r.* FROM resources r WHERE ` + w.String() + order + ` LIMIT ` + w.param(p.limit)
-	k := w.apart()
-	k.conditions = []string{"c.tenant_id = $1", k.strings("c.namespace", p.f.Namespaces)}
-	if condition := p.a.in(k, "c.cluster_id", "c.namespace"); condition != "" {
-		k.and(condition)
-	}
-	all := k.apart()
-	return p.among(ctx, `(SELECT r.* FROM (SELECT DISTINCT c.api_group, c.kind FROM counts c WHERE `+k.String()+`) AS k CROSS JOIN LATERAL (`+part+`) AS r)`, all)
+	return rows, true, err
 }
 
 // labelInRow asks the row's own column, for a walk that has the row at hand.
