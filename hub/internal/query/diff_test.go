@@ -236,6 +236,41 @@ func TestTextsMakeRevisions(t *testing.T) {
 	}
 }
 
+// A text that changed, of a resource that is as it was, is a change: a ConfigMap's values are nothing else.
+func TestChangedTextsAreDifferences(t *testing.T) {
+	st, p := fresh(t)
+	d := querytest.Shop()
+	for i := range 6 {
+		d.Nodes = append(d.Nodes, querytest.Node(fmt.Sprint("ConfigMap shop/c", i), fmt.Sprint("n=", i%2)))
+		d.Manifests = append(d.Manifests, querytest.Manifest(fmt.Sprint("ConfigMap shop/c", i), fmt.Sprint(`{"v":`, i, `}`)))
+	}
+	c := querytest.New(t, st, p.Tenant, "c").Load(d)
+	q := New(st)
+	before, _ := q.Position(t.Context(), p.Tenant)
+	text := func(i, v int) topo.Manifest {
+		return querytest.Manifest(fmt.Sprint("ConfigMap shop/c", i), fmt.Sprint(`{"v":`, i, `,"w":`, v, `}`))
+	}
+	c.Apply(topo.Delta{Manifests: []topo.Manifest{text(0, 1), text(1, 1), text(2, 1), querytest.Manifest("ConfigMap shop/c3", `{"x":1}`)}})
+	c.Apply(topo.Delta{
+		Nodes:     []topo.Node{querytest.With(querytest.Node("ConfigMap shop/c1", "n=1"), "keys=2"), querytest.With(querytest.Node("ConfigMap shop/c4", "n=0"), "keys=2")},
+		Manifests: []topo.Manifest{querytest.Manifest("ConfigMap shop/c3", `{"v":3}`), querytest.Manifest("Pod shop/web-b", `{"new":1}`)}, // back as it was; a first one
+		GoneNodes: []topo.ID{querytest.Ref("ConfigMap shop/c5").ID()}, GoneManifests: []topo.ID{querytest.Ref("ConfigMap shop/c5").ID()},
+	})
+	want := []string{"-ConfigMap c5", "~ConfigMap c0 manifest", "~ConfigMap c1 attrs.keys manifest", "~ConfigMap c2 manifest", "~ConfigMap c4 attrs.keys"}
+	for _, limit := range []int{0, 1, 2, 3} {
+		lines, first := told(t, q, p, DiffQuestion{From: store.When{Position: before}, Page: Page{Limit: limit}})
+		if !slices.Equal(lines, want) || first.Counts.Changed != 4 || first.Counts.Removed != 1 {
+			t.Errorf("by %d: %v, %+v, want %v", limit, lines, first.Counts, want)
+		}
+	}
+	if lines, _ := told(t, q, p, DiffQuestion{From: store.When{Position: before}, Where: Where{Labels: "n=0"}}); !slices.Equal(lines, []string{want[1], want[3], want[4]}) {
+		t.Errorf("by label: %v", lines)
+	}
+	if lines, _ := told(t, q, may(p.Tenant, "bank"), DiffQuestion{From: store.When{Position: before}}); lines != nil {
+		t.Errorf("what may not be seen: %v", lines)
+	}
+}
+
 func compareRevisions(t *testing.T, q *Querier, p fleet.Principal, ask CompareQuestion) {
 	t.Helper()
 	cmp, err := q.Compare(t.Context(), p, ask)

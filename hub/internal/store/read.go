@@ -240,6 +240,14 @@ type Text struct {
 	Since, To topo.Position
 }
 
+// TextChange is another manifest of a resource, which itself may be as it was.
+type TextChange struct {
+	Key           Key
+	Row           Row // as it is now
+	Before, After topo.ID
+	Since         topo.Position // of the newest text
+}
+
 // RowChange is what became of a resource between two positions. One that came has no Before, one that went no After.
 type RowChange struct {
 	Key    Key
@@ -282,6 +290,8 @@ type Past interface {
 	RowChanges(ctx context.Context, f Filter, from topo.Position, after *Key, limit int) ([]RowChange, error)
 	// Instants tells when positions came to be, of those that are still known.
 	Instants(ctx context.Context, positions []topo.Position) (map[topo.Position]Instant, error)
+	// TextChanges gives resources that the filter means now, that had a manifest at from and have another now, in the order of Key.
+	TextChanges(ctx context.Context, f Filter, from topo.Position, after *Key, limit int) ([]TextChange, error)
 	// EdgeChanges gives edges that differ, of the filter's clusters, with an end in its namespaces (none: all); its other parts don't count.
 	EdgeChanges(ctx context.Context, f Filter, from topo.Position, after *EdgePlace, limit int) ([]EdgeChange, error)
 }

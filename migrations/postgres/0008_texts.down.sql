@@ -1,0 +1,1 @@
+DROP INDEX manifests_history_by_end;
