@@ -1,6 +1,7 @@
 package search
 
 import (
+	"os"
 	"path"
 	"reflect"
 	"strings"
@@ -140,4 +141,18 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestThePageTellsEveryKey(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/questions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range Keys {
+		for _, name := range append([]string{k.Name}, k.Aliases...) {
+			if !strings.Contains(string(page), "`"+name+"`") {
+				t.Errorf("docs/questions.md doesn't tell of %s", name)
+			}
+		}
+	}
 }
