@@ -82,6 +82,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Body) {
 		"Feed":               feed,
 		"FeedIsGapSafe":      feedIsGapSafe,
 		"Shared":             shared,
+		"Texts":              texts,
 		"Trim":               trim,
 		"Doorbell":           doorbell,
 		"ContextThatEnded":   endedContext,
