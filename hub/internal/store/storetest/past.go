@@ -278,6 +278,7 @@ func changesOf(_ *testing.T, h *house) {
 	h.read(func(snap store.Snapshot) error {
 		got := map[string][2]*topo.Node{}
 		changes, err := snap.RowChanges(h.ctx, store.Filter{View: h.everything()}, before, nil, 100)
+		h.must(err)
 		for _, c := range changes {
 			var ends [2]*topo.Node
 			for i, r := range []*store.Row{c.Before, c.After} {
