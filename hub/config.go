@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kubilitics/kubilitics/hub/internal/notify"
+	"github.com/kubilitics/kubilitics/hub/internal/plugin"
 	"github.com/kubilitics/kubilitics/shared/fault"
 )
 
@@ -26,6 +28,9 @@ type Config struct {
 	CA     CAConfig     `conf:"ca"`
 	Keep   KeepConfig   `conf:"keep"`
 	Log    LogConfig    `conf:"log"`
+
+	Plugins []plugin.Spec `conf:"plugins" usage:"programs that add to the graph or deliver notifications"`
+	Notify  NotifyConfig  `conf:"notify"`
 
 	Drain       time.Duration `conf:"drain" usage:"how long agents are given to move to another replica when the hub stops; 0 where there is no other"`
 	VerifyEvery time.Duration `conf:"verify-every" usage:"between recomputing a cluster's digests from its stored rows; 0 never does"`
@@ -52,6 +57,12 @@ type KeepConfig struct {
 	Feed    time.Duration `conf:"feed" usage:"changes, for streams that resume"`
 	History time.Duration `conf:"history" usage:"past versions of resources and edges"`
 	Events  time.Duration `conf:"events" usage:"Kubernetes Events"`
+}
+
+// NotifyConfig is whom to tell what. Only the file can say it.
+type NotifyConfig struct {
+	Targets []notify.Target `conf:"targets" usage:"whom"`
+	Rules   []notify.Rule   `conf:"rules" usage:"what"`
 }
 
 // LogConfig is about the log.
@@ -104,6 +115,8 @@ func (c Config) check() error {
 	if _, err := c.proxies(); err != nil {
 		f = f.WithField("trusted-proxies", "%v", err)
 	}
+	f.Fields = append(f.Fields, plugin.Check(c.Plugins)...)
+	f.Fields = append(f.Fields, notify.Check(c.Notify.Targets, c.Notify.Rules, plugin.Notifiers(c.Plugins))...)
 	if len(f.Fields) == 0 {
 		return nil
 	}

@@ -27,8 +27,11 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/httpapi"
 	"github.com/kubilitics/kubilitics/hub/internal/ingest"
 	"github.com/kubilitics/kubilitics/hub/internal/live"
+	"github.com/kubilitics/kubilitics/hub/internal/notify"
+	"github.com/kubilitics/kubilitics/hub/internal/plugin"
 	"github.com/kubilitics/kubilitics/hub/internal/query"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/hub/internal/turn"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/obs"
 	"github.com/kubilitics/kubilitics/shared/tunnel"
@@ -62,6 +65,9 @@ type Hub struct {
 	tokens   *auth.Tokens
 	live     *live.Live
 	shared   *fleetgraph.Keeper
+	turns    *turn.Feeds
+	plugins  *plugin.Host
+	notify   *notify.Service
 	janitor  *janitor
 	draining atomic.Bool
 }
@@ -123,10 +129,22 @@ func (h *Hub) wire() error {
 	h.gateway = gateway.New(h.store, h.identify, h.log.Named("gateway"))
 	h.live = live.New(live.Config{Store: h.store, Recheck: h.tokens.Recheck, Log: h.log.Named("live")})
 	h.shared = fleetgraph.New(h.store, h.log.Named("fleetgraph"))
+	h.wirePlugins(reg)
 	h.wireTunnels(authority, reg)
 	h.wireAPI(authority, reg)
 	h.janitor = newJanitor(h, reg)
 	return nil
+}
+
+func (h *Hub) wirePlugins(reg prometheus.Registerer) {
+	h.turns = turn.New(turn.Config{Store: h.store, Log: h.log.Named("turn")})
+	h.plugins = plugin.New(plugin.Config{
+		Plugins: h.cfg.Plugins, Store: h.store, Turns: h.turns, Log: h.log.Named("plugin"), Registerer: reg, HubVersion: obs.Version(),
+	})
+	h.notify = notify.New(notify.Config{
+		Targets: h.cfg.Notify.Targets, Rules: h.cfg.Notify.Rules, Store: h.store, Turns: h.turns, Plugins: h.plugins,
+		Log: h.log.Named("notify"), Registerer: reg, HubVersion: obs.Version(),
+	})
 }
 
 func (h *Hub) identify(p tunnel.Peer) (store.Scope, error) {
@@ -166,6 +184,8 @@ func (h *Hub) wireAPI(authority *enroll.Authority, reg *prometheus.Registry) {
 		Store:          h.store,
 		Query:          query.New(h.store),
 		Live:           h.live,
+		Plugins:        h.plugins,
+		Notify:         h.notify,
 		Gatherer:       reg,
 		Registerer:     reg,
 		Log:            h.log.Named("api"),
@@ -237,6 +257,10 @@ func (h *Hub) run(ctx context.Context) error {
 	g.Go(func() error { return h.live.Run(ctx) })
 	g.Go(func() error { return h.shared.Run(ctx) })
 	g.Go(func() error { return follow.Run(ctx, h.store, "the index of searches", h.index, h.log.Named("search")) })
+	// These run also when nothing is configured: they forget what plugins and rules that are no longer left behind.
+	g.Go(func() error { return h.turns.Run(ctx) })
+	g.Go(func() error { return h.plugins.Run(ctx) })
+	g.Go(func() error { return h.notify.Run(ctx) })
 	g.Go(func() error { return h.tokens.Run(ctx) })
 	g.Go(func() error { return h.gateway.Run(ctx) })
 	g.Go(func() error { return h.janitor.run(ctx) })

@@ -1,5 +1,7 @@
 // Package follow drives those who keep something that is derived from the feed: it calls them for each tenant whose feed has grown, one call at a
-// time, and again until they are level with it. They keep their own position, so nothing is lost over a restart.
+// time, and again until they are level with it. They keep their own position, so nothing is lost over a restart. Every
+// replica does it, and whoever writes first wins, so nobody waits for one that died; what mustn't be begun twice, or needs its position kept for it, takes
+// turns by package turn instead.
 package follow
 
 import (

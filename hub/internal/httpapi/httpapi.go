@@ -71,6 +71,10 @@ type Store interface {
 	Quarantined(ctx context.Context, at store.Scope, limit int) ([]store.Quarantined, error)
 	Check(ctx context.Context, at store.Scope, limit int) ([]store.Violation, error)
 	Ping(ctx context.Context) error
+	Tenants(ctx context.Context) ([]fleet.Tenant, error)
+	DeadLetters(ctx context.Context, tenant fleet.TenantID, before string, limit int) ([]store.DeadLetter, error)
+	DeadLetter(ctx context.Context, tenant fleet.TenantID, id string) (store.DeadLetter, error)
+	DeleteDeadLetter(ctx context.Context, tenant fleet.TenantID, id string) error
 }
 
 // Resolver turns what people call kinds into kinds. NotFound when none is known by the name. Cluster 0 is the whole tenant.
@@ -92,6 +96,8 @@ type Config struct {
 	Store         Store
 	Query         *query.Querier
 	Live          *live.Live
+	Plugins       Plugins
+	Notify        Notify
 	Resolver      Resolver     // nil: the Querier's
 	Ready         func() error // says why new callers should go elsewhere, beside what is asked here; nil: nothing does
 	Gatherer      prometheus.Gatherer
@@ -192,6 +198,8 @@ func New(cfg Config) *API {
 		a.search()
 		a.events()
 		a.tokens()
+		a.plugins()
+		a.notifications()
 		a.documents(r)
 	})
 	return a

@@ -20,10 +20,13 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/enroll"
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/live"
+	"github.com/kubilitics/kubilitics/hub/internal/notify"
+	"github.com/kubilitics/kubilitics/hub/internal/plugin"
 	"github.com/kubilitics/kubilitics/hub/internal/query"
 	"github.com/kubilitics/kubilitics/hub/internal/query/querytest"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/hub/internal/store/sqlite"
+	"github.com/kubilitics/kubilitics/hub/internal/turn"
 	"github.com/kubilitics/kubilitics/shared/fault"
 )
 
@@ -48,6 +51,10 @@ type options struct {
 	live   func(*live.Config)
 	server func(*http.Server)
 	noShop bool
+
+	plugins []plugin.Spec // known, and not run
+	targets []notify.Target
+	rules   []notify.Rule
 }
 
 func newRig(t *testing.T, o options) *rig {
@@ -73,6 +80,9 @@ func newRig(t *testing.T, o options) *rig {
 		Version: "v0-test", Authenticator: r.tokens, Enroller: invites{st}, Pin: "sha256:pin", Tokens: r.tokens, Tunnels: r.agents, Store: st,
 		Query: query.New(st), Live: r.live, Install: func(i enroll.Invitation) string { return "helm install --set token=" + i.Token },
 	}
+	turns := turn.New(turn.Config{Store: st})
+	cfg.Plugins = plugin.New(plugin.Config{Plugins: o.plugins, Store: st, Turns: turns})
+	cfg.Notify = notify.New(notify.Config{Targets: o.targets, Rules: o.rules, Store: st, Turns: turns})
 	if o.api != nil {
 		o.api(&cfg)
 	}

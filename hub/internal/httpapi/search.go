@@ -14,7 +14,7 @@ func (a *API) search() {
 	read(a, route(http.MethodGet, "/api/v1/search/values", "list-values", "Values that a key of the query language has, as they are typed", "search"), a.values)
 	handle(a, route(http.MethodGet, "/api/v1/search/keys", "list-keys", "The keys of the query language", "search"),
 		func(context.Context, *struct{}) (*body[KeyList], error) { return &body[KeyList]{keyList()}, nil })
-	read(a, route(http.MethodGet, "/api/v1/topology/findings", "list-findings", "What is wrong with the graph: missing, dangling, idle, unused, circular", "topology"), a.findings)
+	fresh(a, route(http.MethodGet, "/api/v1/topology/findings", "list-findings", "What is wrong with the graph: missing, dangling, idle, unused, circular", "topology"), a.findings)
 }
 
 type searchInput struct {

@@ -200,7 +200,10 @@ func (r *runner) arrive(s *session) {
 	r.mu.Lock()
 	r.live, r.bad, r.rest = s, 0, time.Time{}
 	r.status.PID, r.status.Version, r.status.Says, r.status.Contract = s.proc.Load().pid(), s.about.version, s.about.name, s.client.NegotiatedVersion()
-	r.status.Kinds, r.status.Adds = s.about.kinds, s.about.adds
+	r.status.Kinds, r.status.Adds = nil, s.about.adds
+	for _, k := range s.about.kinds {
+		r.status.Kinds = append(r.status.Kinds, k.String())
+	}
 	r.tellChange()
 	r.mu.Unlock()
 	r.host.metrics.up.WithLabelValues(r.spec.Name).Set(1)

@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,34 +25,35 @@ const (
 	Refused  State = "refused" // its program is absent, isn't the one that was pinned, or may be written by everybody; looked at again now and then
 )
 
-// Status is how a plugin fares.
+// Status is how a plugin fares, in this process. Its tags are its description in the API.
 type Status struct {
-	Name        string           `json:"name"`
-	As          string           `json:"as"` // enricher or notifier
-	Path        string           `json:"path"`
-	State       State            `json:"state"`
-	Since       time.Time        `json:"since"` // of State
-	PID         int              `json:"pid,omitempty"`
-	Says        string           `json:"says,omitempty"`     // the name it gives itself
-	Version     string           `json:"version,omitempty"`  // its own
-	Contract    int              `json:"contract,omitempty"` // the version that was agreed on
-	Kinds       []topo.GroupKind `json:"kinds,omitempty"`
-	Adds        []string         `json:"adds,omitempty"`
-	Restarts    int              `json:"restarts"` // since the hub started
-	LastError   string           `json:"lastError,omitempty"`
-	LastErrorAt time.Time        `json:"lastErrorAt,omitzero"`
-	Calls       int64            `json:"calls"`
-	Failed      int64            `json:"failed"`   // calls, timeouts included
-	Timeouts    int64            `json:"timeouts"` // calls
-	Nodes       int64            `json:"nodes"`    // enriched
-	Refused     int64            `json:"refused"`  // rows that broke a rule
-	LastRefused string           `json:"lastRefused,omitempty"`
-	Skipped     int64            `json:"skipped"`          // nodes given up since the plugin fails on them
-	Behind      topo.Position    `json:"behind,omitempty"` // positions of the tenant's feed it has still to follow
-	Walking     bool             `json:"walking,omitempty"`
+	Name        string        `json:"name"`
+	As          string        `json:"as" enum:"enricher,notifier"`
+	Path        string        `json:"path" doc:"of its program"`
+	State       State         `json:"state" enum:"stopped,starting,running,resting,waiting,refused" doc:"resting: left alone for a while since its calls fail; waiting: it ended, and will be started again; refused: its program is absent, isn't the one that was pinned, or may be written by everybody"`
+	Since       time.Time     `json:"since" doc:"of the state"`
+	PID         int           `json:"pid,omitempty" doc:"of its process, where it runs"`
+	Says        string        `json:"says,omitempty" doc:"the name it gives itself"`
+	Version     string        `json:"version,omitempty" doc:"its own"`
+	Contract    int           `json:"contract,omitempty" doc:"the version that was agreed on"`
+	Kinds       []string      `json:"kinds,omitempty" doc:"of the objects it is asked about" example:"Deployment.apps"`
+	Adds        []string      `json:"adds,omitempty" doc:"what it says it adds"`
+	Restarts    int           `json:"restarts" doc:"since the hub started"`
+	LastError   string        `json:"lastError,omitempty"`
+	LastErrorAt time.Time     `json:"lastErrorAt,omitzero"`
+	Calls       int64         `json:"calls"`
+	Failed      int64         `json:"failed" doc:"calls, timeouts included"`
+	Timeouts    int64         `json:"timeouts" doc:"calls"`
+	Nodes       int64         `json:"nodes" doc:"enriched"`
+	Refused     int64         `json:"refused" doc:"rows that broke a rule"`
+	LastRefused string        `json:"lastRefused,omitempty"`
+	Skipped     int64         `json:"skipped" doc:"nodes given up since the plugin fails on them"`
+	Behind      topo.Position `json:"behind,omitempty" doc:"positions of the tenant's feed it has still to follow"`
+	Walking     bool          `json:"walking,omitempty" doc:"it is asked about everything anew"`
 }
 
-// Status tells how the plugins fare that a tenant has, in the order of the configuration.
+// Status tells how the plugins fare that a tenant has, in the order of the configuration. What a plugin that others have, too, said of some object is
+// left out: it may be theirs.
 func (h *Host) Status(ctx context.Context, tenant fleet.Tenant) ([]Status, error) {
 	progress, err := h.cfg.Store.Progress(ctx, tenant.ID)
 	if err != nil {
@@ -61,12 +63,19 @@ func (h *Host) Status(ctx context.Context, tenant fleet.Tenant) ([]Status, error
 	if err != nil {
 		return nil, err
 	}
+	tenants, err := h.cfg.Store.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var all []Status
 	for _, r := range h.plugins {
 		if !r.spec.sees(tenant.Slug) {
 			continue
 		}
 		s := r.now()
+		if slices.ContainsFunc(tenants, func(t fleet.Tenant) bool { return t.ID != tenant.ID && r.spec.sees(t.Slug) }) {
+			s.discreet()
+		}
 		if p, ok := progress[followerOf(r.spec)]; ok && p.Begun {
 			var n note
 			_ = json.Unmarshal([]byte(p.Note), &n) // unreadable: as if it were at the beginning
@@ -75,6 +84,14 @@ func (h *Host) Status(ctx context.Context, tenant fleet.Tenant) ([]Status, error
 		all = append(all, s)
 	}
 	return all, nil
+}
+
+// discreet leaves out what may name objects.
+func (s *Status) discreet() {
+	s.LastRefused = ""
+	if s.State == Running || s.State == Resting { // otherwise it tells of the process
+		s.LastError = ""
+	}
 }
 
 func (r *runner) now() Status {

@@ -1,5 +1,6 @@
 // Package turn has those who work along a tenant's feed (plugins, notifiers) take turns among the hub's replicas: one process works for each, from where
-// the work was left. Whoever works pulls: what it hasn't taken stays in the feed.
+// the work was left. Whoever works pulls: what it hasn't taken stays in the feed. Work that may
+// be begun twice, since its writes fence each other, needs no lease: package follow drives that.
 package turn
 
 import (
