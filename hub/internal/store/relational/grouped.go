@@ -95,7 +95,7 @@ func (p *stroll) groups(ctx context.Context) ([]group, error) {
 				return nil, err
 			}
 		case states:
-			w.and(anyState(func(word string) bool { return t.Not != likeOne(t.Values, word) }, t.Key))
+			w.and(anyState(func(word string) bool { return t.Not != likeOne(t.Values, word) }, t.Key, p.f.Placeholders))
 		}
 	}
 	for _, q := range p.f.Fields {
@@ -105,7 +105,7 @@ func (p *stroll) groups(ctx context.Context) ([]group, error) {
 				return nil, err
 			}
 		case q.Key == "health" || q.Key == "presence":
-			w.and(anyState(func(word string) bool { return (q.Op == store.NotIn) != slices.Contains(q.Values, word) }, q.Key))
+			w.and(anyState(func(word string) bool { return (q.Op == store.NotIn) != slices.Contains(q.Values, word) }, q.Key, p.f.Placeholders))
 		}
 	}
 	if a := p.after; a != nil {
@@ -116,11 +116,12 @@ func (p *stroll) groups(ctx context.Context) ([]group, error) {
 }
 
 // anyState is the condition on a row of counts that it has resources of which the word holds: what isn't there may have any health.
-func anyState(holds func(word string) bool, key string) string {
+func anyState(holds func(word string) bool, key string, placeholders bool) string {
 	sum := []string{"0"}
 	for i, word := range stateColumns {
 		placeholder := i > int(topo.Error)
 		switch {
+		case placeholder && !placeholders:
 		case key == "health" && placeholder, key == "health" && holds(word):
 			sum = append(sum, "r."+word)
 		case key == "presence" && !placeholder && holds(topo.Present.String()), key == "presence" && placeholder && holds(word):

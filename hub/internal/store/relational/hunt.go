@@ -75,14 +75,19 @@ func (h *hunt) indexed(ctx context.Context, lag *lag, common []store.Row) ([]sto
 
 // few tells whether there are so few rows to look at, as the kept counts say.
 func (h *hunt) few(ctx context.Context) (bool, error) {
-	w := h.s.where("r")
-	if condition := h.a.in(w, "r.cluster_id", "r.namespace"); condition != "" {
+	n, err := h.s.size(ctx, &h.a, h.f)
+	return n <= int64(h.s.sql.FewRows), err
+}
+
+// size is how many rows an access shows, of the kinds and namespaces that a filter names.
+func (s *snapshot) size(ctx context.Context, a *access, f *store.Filter) (n int64, err error) {
+	w := s.where("r")
+	if condition := a.in(w, "r.cluster_id", "r.namespace"); condition != "" {
 		w.and(condition)
 	}
-	w.narrow(h.f)
-	var n int64
-	_, err := queryOne(ctx, h.s.conn, `SELECT CAST(coalesce(sum(r.`+strings.Join(stateColumns, " + r.")+`), 0) AS bigint) FROM counts r WHERE `+w.String(), w.args, &n)
-	return n <= int64(h.s.sql.FewRows), err
+	w.narrow(f)
+	_, err = queryOne(ctx, s.conn, `SELECT CAST(coalesce(sum(r.`+strings.Join(stateColumns, " + r.")+`), 0) AS bigint) FROM counts r WHERE `+w.String(), w.args, &n)
+	return n, err
 }
 
 // best puts rows found in several ways in order, each once.
