@@ -16,7 +16,8 @@ const (
 	DefaultDepth      = 1
 	MaxDepth          = 10
 	DefaultNeighbours = 1000
-	DefaultFan        = 50
+	DefaultFan        = 25
+	outwards          = 8 // times the fan of what leads to a node is that of what leads away
 )
 
 // Neighbourhood asks for what is within a number of steps of one node.
@@ -27,7 +28,7 @@ type Neighbourhood struct {
 	Direction store.Direction
 	Types     []topo.EdgeType // none: all
 	Limit     int             // nodes; 0: DefaultNeighbours
-	Fan       int             // edges followed from one node, other than the focus; 0: DefaultFan
+	Fan       int             // edges followed of those that lead to one node, other than the focus, and eight times as many that lead away; 0: DefaultFan
 	At        store.When
 }
 
@@ -116,7 +117,7 @@ func (w *walk) tell() {
 		}
 	case len(w.hubs) > 0:
 		w.out.Truncated = &Truncation{
-			Reason: fmt.Sprintf("the nodes marked \"more\" have more than %d edges each, of which some were followed", w.ask.Fan),
+			Reason: fmt.Sprintf("the nodes marked \"more\" have very many edges, of which no more than %d that lead there were followed, and %d that lead away", w.ask.Fan, w.ask.Fan*outwards),
 			Hint:   "take one of these nodes as focus, raise fan, or restrict by type or direction",
 		}
 	}
@@ -147,44 +148,46 @@ func (w *walk) step(ctx context.Context, depth int) error {
 	return nil
 }
 
-// expand reads the edges of nodes, no more than its fan of each.
-func (w *walk) expand(ctx context.Context, ids []topo.ID) ([]store.EdgeRow, error) {
-	most := w.ask.Fan
-	if len(ids) == 1 && ids[0] == w.ask.Focus {
-		most = max(most, w.limit)
+// expand reads the edges of nodes, no more than its fan of each. What leads away from a node is what it consists of or needs; what leads to it may be half of
+// the cluster.
+func (w *walk) expand(ctx context.Context, ids []topo.ID) (out []store.EdgeRow, err error) {
+	for _, way := range []struct {
+		dir  store.Direction
+		most int
+	}{{store.Out, w.ask.Fan * outwards}, {store.Into, w.ask.Fan}} {
+		if w.cut || (w.ask.Direction != store.Both && w.ask.Direction != way.dir) {
+			continue
+		}
+		if len(ids) == 1 && ids[0] == w.ask.Focus {
+			way.most = max(way.most, w.limit)
+		}
+		edges, err := w.Fans(ctx, w.at, ids, way.dir, w.ask.Types, way.most+1, w.budget+1)
+		if err != nil {
+			return nil, err
+		}
+		if len(edges) > w.budget {
+			edges, w.cut = edges[:w.budget], true
+		}
+		edges = w.share(edges, way.dir, way.most)
+		w.budget -= len(edges)
+		out = append(out, edges...)
 	}
-	edges, err := w.Fans(ctx, w.at, ids, w.ask.Direction, w.ask.Types, most+1, w.budget+1)
-	if err != nil {
-		return nil, err
-	}
-	if len(edges) > w.budget {
-		edges, w.cut = edges[:w.budget], true
-	}
-	edges = w.share(edges, ids, most)
-	w.budget -= len(edges)
-	return edges, nil
+	return out, nil
 }
 
-// share marks the nodes that have more edges than that, and keeps as many of theirs.
-func (w *walk) share(edges []store.EdgeRow, ids []topo.ID, most int) []store.EdgeRow {
-	left := make(map[topo.ID]int, len(ids))
-	for _, id := range ids {
-		left[id] = most
-	}
+// share marks the nodes that have more edges of a direction than that, and keeps as many of theirs.
+func (w *walk) share(edges []store.EdgeRow, d store.Direction, most int) []store.EdgeRow {
+	kept := map[topo.ID]int{}
 	return slices.DeleteFunc(edges, func(e store.EdgeRow) bool {
-		kept := false
-		for _, id := range [2]topo.ID{e.ID.Source, e.Edge.Target.ID()} {
-			n, asked := left[id]
-			switch {
-			case !asked:
-			case n == 0:
-				w.hubs[id] = true
-			default:
-				left[id] = n - 1
-				kept = true
-			}
+		id := e.ID.Source
+		if d == store.Into {
+			id = e.Edge.Target.ID()
 		}
-		return !kept
+		kept[id]++
+		if kept[id] > most {
+			w.hubs[id] = true
+		}
+		return kept[id] > most
 	})
 }
 
@@ -233,18 +236,12 @@ func (w *walk) join(edges []store.EdgeRow) {
 	}
 }
 
-// closeRing adds the edges among the outermost nodes and those whose edges were followed in part, which no step has read. In one direction only there
-// is nothing to close.
+// closeRing adds the edges among the outermost nodes, which no step has read. In one direction only there is nothing to close.
 func (w *walk) closeRing(ctx context.Context) error {
 	if w.ask.Direction != store.Both || w.cut {
 		return nil
 	}
-	ring := slices.Clone(w.frontier)
-	for id := range w.hubs {
-		if !slices.Contains(w.frontier, id) {
-			ring = append(ring, id)
-		}
-	}
+	ring := w.frontier
 	if len(ring) < 2 {
 		return nil
 	}
