@@ -118,7 +118,7 @@ func (w *walk) tell() {
 	case len(w.hubs) > 0:
 		w.out.Truncated = &Truncation{
 			Reason: fmt.Sprintf("the nodes marked \"more\" have very many edges, of which no more than %d that lead there were followed, and %d that lead away", w.ask.Fan, w.ask.Fan*outwards),
-			Hint:   "take one of these nodes as focus, raise fan, or restrict by type or direction",
+			Hint:   "take one of these nodes as focus, or restrict by type or direction",
 		}
 	}
 }
