@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -242,7 +243,7 @@ func (b *builder) auto(ctx context.Context) (*Graph, error) {
 		return nil, err
 	}
 	f.Placeholders = true
-	if n, exact, err := b.Number(ctx, f, AutoNodes); err != nil || (exact && n <= AutoNodes) {
+	if n, exact, err := b.Number(ctx, f, b.q.auto); err != nil || (exact && n <= b.q.auto) {
 		return nil, err
 	}
 	ask := GroupQuestion{Where: b.ask.Where, By: b.coarsest(b.ask.Where), Types: b.ask.Types}
@@ -253,7 +254,7 @@ func (b *builder) auto(ctx context.Context) (*Graph, error) {
 	grouping := b.grouping(ask.By, groups, edges)
 	b.out.Aggregate, b.out.Meta = &grouping, b.meta(b.clustersOf(groups))
 	t := &Truncation{
-		Reason: "the graph has more than 2000 nodes and is answered in groups",
+		Reason: fmt.Sprintf("the graph has more than %d nodes and is answered in groups", b.q.auto),
 		Hint:   "expand a group by its parameters, restrict by namespace, kind, selector or q, or ask for the nodes page by page, without auto",
 		Total:  &Total{Count: members(groups), Exact: len(groups) < DefaultGroups},
 	}

@@ -78,10 +78,11 @@ func expanded(t *testing.T, g Group) Where {
 // A graph that is too big comes in groups where that is left to the hub, and says so; page by page it has everything.
 func TestBigGraphsComeInGroups(t *testing.T) {
 	st, p := fresh(t)
-	c := querytest.New(t, st, p.Tenant, "c").Load(hub(AutoNodes))
+	c := querytest.New(t, st, p.Tenant, "c").Load(hub(100))
 	q, w := New(st), Where{Clusters: []fleet.ClusterID{c.ID}}
+	q.auto = 100
 	g, err := q.Graph(t.Context(), p, GraphQuestion{Where: w, Auto: true})
-	if err != nil || g.Aggregate == nil || len(g.Nodes) != 0 || g.Truncated == nil || g.Truncated.Hint == "" || g.Truncated.Total.Count != AutoNodes+11 {
+	if err != nil || g.Aggregate == nil || len(g.Nodes) != 0 || g.Truncated == nil || g.Truncated.Hint == "" || g.Truncated.Total.Count != 111 {
 		t.Fatalf("%+v %v", g, err)
 	}
 	if n := len(g.Aggregate.Groups); n != 2 || len(g.Aggregate.Edges) == 0 {
@@ -96,7 +97,7 @@ func TestBigGraphsComeInGroups(t *testing.T) {
 // A walk gives every node and edge once, each edge's ends before or with it, all of one moment.
 func TestWalk(t *testing.T) {
 	st, p := fresh(t)
-	one := querytest.New(t, st, p.Tenant, "one").Load(hub(1200))
+	one := querytest.New(t, st, p.Tenant, "one").Load(hub(700))
 	two := querytest.New(t, st, p.Tenant, "two").Load(querytest.Mall())
 	q := New(st)
 	mall := querytest.Mall()
@@ -104,15 +105,15 @@ func TestWalk(t *testing.T) {
 		where                 Where
 		nodes, outside, edges int
 	}{
-		"whole":     {Where{}, 1211 + len(mall.Nodes), 0, 2400 + len(mall.Edges)},
-		"one":       {Where{Clusters: []fleet.ClusterID{one.ID}}, 1211, 0, 2400},
-		"pods":      {Where{Clusters: []fleet.ClusterID{one.ID}, Kinds: []topo.GroupKind{{Kind: "Pod"}}}, 1200, 11, 2400},
-		"node":      {Where{Clusters: []fleet.ClusterID{one.ID}, Kinds: []topo.GroupKind{{Kind: "Node"}}}, 1, 1200, 1200},
+		"whole":     {Where{}, 711 + len(mall.Nodes), 0, 1400 + len(mall.Edges)},
+		"one":       {Where{Clusters: []fleet.ClusterID{one.ID}}, 711, 0, 1400},
+		"pods":      {Where{Clusters: []fleet.ClusterID{one.ID}, Kinds: []topo.GroupKind{{Kind: "Pod"}}}, 700, 11, 1400},
+		"node":      {Where{Clusters: []fleet.ClusterID{one.ID}, Kinds: []topo.GroupKind{{Kind: "Node"}}}, 1, 700, 700},
 		"terms":     {Where{Terms: []store.Term{{Key: "name", Op: store.Like, Values: []string{"p00000*"}}}}, 10, 11, 20},
 		"namespace": {Where{Clusters: []fleet.ClusterID{two.ID}, Namespaces: []string{"vault"}}, 2, 1, 1},
 	} {
 		given, edges, outside := map[string]bool{}, map[string]bool{}, 0
-		err := q.Walk(t.Context(), p, GraphQuestion{Where: ask.where, Page: Page{Limit: 500}}, func(g *Graph) error {
+		err := q.Walk(t.Context(), p, GraphQuestion{Where: ask.where, Page: Page{Limit: 300}}, func(g *Graph) error {
 			for _, n := range g.Nodes {
 				if given[n.Cluster+n.ID] {
 					return fmt.Errorf("%s comes twice", n.Name)

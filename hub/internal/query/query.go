@@ -31,10 +31,13 @@ type Querier struct {
 	store Store
 	kinds *Kinds
 	edges int // read for one graph at least, however few nodes are asked for
+	auto  int // AutoNodes
 }
 
 // New makes a Querier on a store.
-func New(s Store) *Querier { return &Querier{store: s, kinds: newKinds(s), edges: minEdges} }
+func New(s Store) *Querier {
+	return &Querier{store: s, kinds: newKinds(s), edges: minEdges, auto: AutoNodes}
+}
 
 // Resolver gives the resolver of kinds' names that the Querier itself uses.
 func (q *Querier) Resolver() *Kinds { return q.kinds }
