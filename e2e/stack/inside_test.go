@@ -75,11 +75,23 @@ func settle(t *testing.T, a *agenttest.Agent) {
 // present counts the objects that the hub shows of a cluster.
 func present(t *testing.T, in *Inside, a *agenttest.Agent) int {
 	t.Helper()
-	var s struct{ Cluster struct{ Resources int } }
+	var s struct {
+		Cluster struct{ Resources int }
+		Kinds   []struct {
+			Group string
+			Count int
+		}
+	}
 	if err := in.Get(t.Context(), "/api/v1/clusters/"+a.Cluster()+"/info", &s); err != nil {
 		t.Fatal(err)
 	}
-	return s.Cluster.Resources
+	n := s.Cluster.Resources
+	for _, k := range s.Kinds {
+		if k.Group == "kubilitics.io" { // hosts and images are no objects
+			n -= k.Count
+		}
+	}
+	return n
 }
 
 // A synthetic agent does at the hub what a real one does: everything that happens in its cluster arrives, also what happens while it is away.

@@ -174,7 +174,7 @@ func replay(t *testing.T, h *house) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	worlds, at := h.live(r, 60)
+	worlds, at := h.live(r, 25)
 	for _, w := range worlds {
 		h.readAt(store.When{Position: w.pos}, func(s store.Snapshot) error {
 			h.equal(s.Position(), w.pos)
@@ -185,7 +185,7 @@ func replay(t *testing.T, h *house) {
 			return nil
 		})
 	}
-	for range 40 {
+	for range 25 {
 		i := r.IntN(len(worlds))
 		h.sameChanges(worlds[i], worlds[i+r.IntN(len(worlds)-i)], r)
 	}

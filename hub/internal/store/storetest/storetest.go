@@ -97,7 +97,7 @@ func exercise(t *testing.T, open func(t *testing.T) Body, tests map[string]func(
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			t.Cleanup(cancel)
 			b := open(t)
 			h := &house{T: t, Body: b, ctx: ctx}
