@@ -30,14 +30,26 @@ func (a *API) clusters() {
 			return a.cfg.Query.Clusters(ctx, p)
 		})
 	read(a, route(http.MethodGet, "/api/v1/clusters/summary", "summarize-clusters", "Every cluster in numbers", "clusters"),
-		func(ctx context.Context, p fleet.Principal, _ *struct{}) (*query.FleetSummary, error) {
-			return a.cfg.Query.Summary(ctx, p, store.When{})
+		func(ctx context.Context, p fleet.Principal, in *AtParam) (*query.FleetSummary, error) {
+			at, err := in.when()
+			if err != nil {
+				return nil, err
+			}
+			return a.cfg.Query.Summary(ctx, p, at)
 		})
 	read(a, route(http.MethodGet, clusterRoot, "get-cluster", "Get a cluster", "clusters"), ofCluster(a.cfg.Query.Cluster))
-	fresh(a, route(http.MethodGet, clusterRoot+"/info", "get-cluster-info", "A cluster in numbers, by kind", "clusters"), ofCluster(
-		func(ctx context.Context, p fleet.Principal, id fleet.ClusterID) (*query.Info, error) {
-			return a.cfg.Query.Info(ctx, p, id, store.When{})
-		}))
+	fresh(a, route(http.MethodGet, clusterRoot+"/info", "get-cluster-info", "A cluster in numbers, by kind", "clusters"),
+		func(ctx context.Context, p fleet.Principal, in *infoInput) (*query.Info, error) {
+			id, err := in.id()
+			if err != nil {
+				return nil, err
+			}
+			at, err := in.when()
+			if err != nil {
+				return nil, err
+			}
+			return a.cfg.Query.Info(ctx, p, id, at)
+		})
 	fresh(a, route(http.MethodGet, clusterRoot+"/api-resources", "list-api-resources", "The kinds of a cluster", "clusters"), ofCluster(a.cfg.Query.APIResources))
 	handle(a, route(http.MethodGet, clusterRoot+"/ping", "ping-cluster", "Ask the agent for a sign of life through its tunnel", "clusters"), a.pingCluster)
 	handle(a, route(http.MethodGet, clusterRoot+"/quarantine", "list-quarantine", "Rows of a cluster that were refused, and why", "clusters"), a.quarantine)
@@ -51,6 +63,11 @@ func (a *API) clusters() {
 	remove := route(http.MethodDelete, clusterRoot, "delete-cluster", "Revoke a cluster, cut its tunnel and purge its rows in the background", "clusters")
 	remove.DefaultStatus = http.StatusAccepted
 	handle(a, remove, a.deleteCluster)
+}
+
+type infoInput struct {
+	ClusterPath
+	AtParam
 }
 
 // alsoPlainJSON documents that a merge patch may be sent as plain JSON as well.
