@@ -454,6 +454,23 @@ func (p *plugged) move(t *testing.T, to string) {
 	}
 }
 
+type notifyStatus struct {
+	Rules []struct {
+		Rule, Target string
+		Behind       int64
+	}
+	Targets []struct{ Name, As string }
+}
+
+func (s notifyStatus) behind() bool {
+	for _, r := range s.Rules {
+		if r.Behind > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // restarted: with the right checksum, the program that was refused runs; nothing is told again.
 func (p *plugged) restarted(t *testing.T) {
 	pids := []int{p.status(t)["costs"].PID, p.status(t)["console"].PID}
@@ -475,17 +492,8 @@ func (p *plugged) restarted(t *testing.T) {
 	p.live(t, p.m)
 	p.move(t, "eddy")
 	eventually(t, "the rules have seen all there is", 30*time.Second, func() error {
-		got := get[struct {
-			Rules []struct {
-				Rule, Target string
-				Behind       int64
-			}
-			Targets []struct{ Name, As string }
-		}](t, &p.hub.Client, "/api/v1/notify")
-		if len(got.Rules) != 4 || len(got.Targets) != 3 || slices.ContainsFunc(got.Rules, func(r struct {
-			Rule, Target string
-			Behind       int64
-		}) bool { return r.Behind > 0 }) {
+		got := get[notifyStatus](t, &p.hub.Client, "/api/v1/notify")
+		if len(got.Rules) != 4 || len(got.Targets) != 3 || got.behind() {
 			return fmt.Errorf("they are %+v", got)
 		}
 		return nil

@@ -235,6 +235,31 @@ func TestPluginsThatDoNotStart(t *testing.T) {
 	}
 }
 
+// What a plugin said of some tenant's objects isn't told to another tenant that has it, too; why it doesn't run is.
+func TestStatusTellsNoOtherTenantsObjects(t *testing.T) {
+	r := newRig(t)
+	h := New(Config{Plugins: []Spec{role("honest")}, Store: r.store})
+	for _, c := range []struct {
+		state                  State
+		tenants                []string
+		lastRefused, lastError string
+	}{
+		{Running, []string{"default"}, "Pod bank/vault: odd", "no Pod bank/vault"},
+		{Running, []string{"default", "foreign"}, "", ""},
+		{Refused, []string{"default", "foreign"}, "", "no Pod bank/vault"},
+	} {
+		for _, slug := range c.tenants {
+			if _, err := r.store.EnsureTenant(t.Context(), slug); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.plugins[0].status = Status{State: c.state, LastRefused: "Pod bank/vault: odd", LastError: "no Pod bank/vault"}
+		if s := r.status(h); s.LastRefused != c.lastRefused || s.LastError != c.lastError {
+			t.Errorf("%s, with the tenants %q: %+v", c.state, c.tenants, s)
+		}
+	}
+}
+
 func TestProgramsThatAnybodyMayWriteAreRefused(t *testing.T) {
 	program, err := os.ReadFile(self().Path)
 	if err != nil {

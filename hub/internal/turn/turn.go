@@ -188,6 +188,7 @@ type Place struct {
 	bell     chan struct{}
 	progress store.Progress
 	noted    time.Time
+	unnoted  bool // progress has moved on since
 	end      bool // the last read came to the feed's end
 }
 
@@ -248,12 +249,15 @@ func (p *Place) Next(ctx context.Context, after topo.Position, patience time.Dur
 		if p.end && !sleep(ctx, min(p.feeds.cfg.Calm, patience)) {
 			return nil, ctx.Err()
 		}
+		if err := p.noteDue(ctx); err != nil {
+			return nil, err
+		}
 		entries, err := p.read(ctx, after)
 		p.end = len(entries) < p.feeds.cfg.Page
 		if err != nil || len(entries) > 0 {
 			return entries, err
 		}
-		poll := time.NewTimer(p.feeds.cfg.Poll)
+		poll := time.NewTimer(p.poll())
 		select {
 		case <-ctx.Done():
 			poll.Stop()
@@ -266,6 +270,22 @@ func (p *Place) Next(ctx context.Context, after topo.Position, patience time.Dur
 		}
 		poll.Stop()
 	}
+}
+
+// noteDue notes progress that was passed and is due: while nothing new comes nobody else would, and what is level would look as if it were behind.
+func (p *Place) noteDue(ctx context.Context) error {
+	if !p.unnoted || time.Since(p.noted) < p.feeds.cfg.Note {
+		return nil
+	}
+	return p.Advance(ctx, p.progress)
+}
+
+// poll is how long to wait for the doorbell.
+func (p *Place) poll() time.Duration {
+	if p.unnoted {
+		return min(p.feeds.cfg.Poll, p.feeds.cfg.Note-time.Since(p.noted))
+	}
+	return p.feeds.cfg.Poll
 }
 
 func (p *Place) read(ctx context.Context, after topo.Position) ([]store.Entry, error) {
@@ -281,16 +301,16 @@ func (p *Place) Advance(ctx context.Context, to store.Progress) error {
 	err := p.feeds.cfg.Store.Advance(ctx, p.lease, to)
 	if err == nil {
 		to.Begun = true
-		p.progress, p.noted = to, time.Now()
+		p.progress, p.noted, p.unnoted = to, time.Now(), false
 	}
 	return err
 }
 
-// Pass notes progress whose loss would cost nothing but reading again: now and then.
+// Pass notes progress whose loss would cost nothing but reading again: now and then, and by Next when nothing more comes.
 func (p *Place) Pass(ctx context.Context, to store.Progress) error {
 	if time.Since(p.noted) < p.feeds.cfg.Note {
 		to.Begun = true
-		p.progress = to
+		p.progress, p.unnoted = to, true
 		return nil
 	}
 	return p.Advance(ctx, to)

@@ -142,6 +142,48 @@ func TestFailedWorkIsBegunAgain(t *testing.T) {
 	}
 }
 
+// What is passed is noted in the end, also when nothing more comes; not each step of it is.
+func TestProgressThatIsPassed(t *testing.T) {
+	st, tenant := open(t)
+	c := querytest.New(t, st, tenant, "c").Load(topo.Delta{})
+	f := New(Config{Store: st, Poll: 10 * time.Millisecond, Calm: time.Millisecond, Note: 500 * time.Millisecond, Page: 1})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	_, last, err := st.FeedBounds(t.Context(), tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed := make(chan topo.Position, 100)
+	wg.Go(func() {
+		f.Follow(ctx, store.Follower{Tenant: tenant, Name: "work"}, func(ctx context.Context, p *Place) error {
+			for at := topo.Position(0); ; {
+				entries, err := p.Next(ctx, at, time.Hour)
+				if err != nil || len(entries) == 0 {
+					return err
+				}
+				at = entries[0].Position
+				if err := p.Pass(ctx, store.Progress{Position: at}); err != nil {
+					return err
+				}
+				passed <- at
+			}
+		})
+	})
+	take(t, passed, int(last)) // the first is noted at once
+	last = c.Apply(topo.Delta{Nodes: []topo.Node{querytest.Node("Pod shop/a")}})
+	take(t, passed, 1)
+	for noted := topo.Position(0); noted != last; time.Sleep(time.Millisecond) {
+		all, err := st.Progress(t.Context(), tenant)
+		if err != nil || ctx.Err() != nil {
+			t.Fatal(err)
+		}
+		noted = all["work"].Position
+	}
+	cancel()
+}
+
 // deaf is a store whose leases can be taken away, as another process would after a long pause.
 type deaf struct {
 	Store
