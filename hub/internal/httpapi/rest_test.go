@@ -335,7 +335,7 @@ func TestOpenAPIIsTrue(t *testing.T) {
 		t.Fatalf("openapi %v", doc.json["openapi"])
 	}
 	schemas := doc.json["components"].(map[string]any)["schemas"].(map[string]any)
-	for _, name := range []string{"Problem", "StreamCommand", "StreamFrame", "Graph"} {
+	for _, name := range []string{"Problem", "StreamCommand", "StreamFrame", "PlacedGraph"} {
 		if schemas[name] == nil {
 			t.Errorf("there is no schema %s", name)
 		}

@@ -31,14 +31,15 @@ type GraphParams struct {
 type fleetGraphInput struct {
 	ClustersParam
 	GraphParams
+	LayoutParam
 }
 
-func (a *API) fleetTopology(ctx context.Context, p fleet.Principal, in *fleetGraphInput) (*query.Graph, error) {
+func (a *API) fleetTopology(ctx context.Context, p fleet.Principal, in *fleetGraphInput) (*PlacedGraph, error) {
 	clusters, err := in.ids()
 	if err != nil {
 		return nil, err
 	}
-	return a.graph(ctx, p, clusters, in.GraphParams)
+	return in.placed(a.graph(ctx, p, clusters, in.GraphParams))
 }
 
 func (a *API) graph(ctx context.Context, p fleet.Principal, clusters []fleet.ClusterID, in GraphParams) (*query.Graph, error) {
@@ -66,12 +67,13 @@ func (a *API) graph(ctx context.Context, p fleet.Principal, clusters []fleet.Clu
 type graphInput struct {
 	ClusterPath
 	GraphParams
+	LayoutParam
 	Focus     string `query:"focus" doc:"a node, as Kind.group/namespace/name, Kind/name, or by its id; the answer is what is within depth steps of it" example:"Service/shop/web"`
 	Depth     int    `query:"depth" minimum:"1" maximum:"10" doc:"steps from the focus; 1 where it isn't given"`
 	Direction string `query:"direction" enum:"out,in,both" doc:"how edges are followed from the focus; both where it isn't given"`
 }
 
-func (a *API) clusterTopology(ctx context.Context, p fleet.Principal, in *graphInput) (*query.Graph, error) {
+func (a *API) clusterTopology(ctx context.Context, p fleet.Principal, in *graphInput) (*PlacedGraph, error) {
 	id, err := in.id()
 	if err != nil {
 		return nil, err
@@ -83,7 +85,7 @@ func (a *API) clusterTopology(ctx context.Context, p fleet.Principal, in *graphI
 		return nil, err
 	}
 	if in.Focus == "" {
-		return a.graph(ctx, p, []fleet.ClusterID{id}, in.GraphParams)
+		return in.placed(a.graph(ctx, p, []fleet.ClusterID{id}, in.GraphParams))
 	}
 	types, err := query.ParseTypes(words(in.Type))
 	if err != nil {
@@ -97,9 +99,9 @@ func (a *API) clusterTopology(ctx context.Context, p fleet.Principal, in *graphI
 	if err != nil {
 		return nil, err
 	}
-	return a.cfg.Query.Around(ctx, p, query.Neighbourhood{
+	return in.placed(a.cfg.Query.Around(ctx, p, query.Neighbourhood{
 		Cluster: id, Focus: focus, Depth: in.Depth, Direction: store.Direction(in.Direction), Types: types, Limit: in.Limit, At: at,
-	})
+	}))
 }
 
 // consistent refuses what would be ignored: a neighbourhood has no filters and no pages, and nothing else has a depth.
