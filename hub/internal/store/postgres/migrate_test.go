@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
+	"github.com/kubilitics/kubilitics/hub/internal/store/storetest"
 	"github.com/kubilitics/kubilitics/migrations"
 	"github.com/kubilitics/kubilitics/shared/fault"
 )
@@ -62,6 +63,27 @@ func TestEachMigrationGoesUpAndDown(t *testing.T) {
 		}
 	}
 	openTest(t, dsn)
+}
+
+// TestMigrationsCountWhatIsThere: rows that were written before their counts and applications were kept.
+func TestMigrationsCountWhatIsThere(t *testing.T) {
+	t.Parallel()
+	dsn := database(t)
+	s := openTest(t, dsn)
+	f := storetest.Fill(t, s, 2, 50)
+	newest, err := relational.Newest("postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := migrator(t, dsn)
+	for _, steps := range []int{4 - int(newest), int(newest) - 4} {
+		if err := m.Steps(steps); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found, err := openTest(t, dsn).Check(t.Context(), f.At, 10); err != nil || len(found) > 0 {
+		t.Error(found, err)
+	}
 }
 
 func TestNewerAndHalfDoneSchemasAreRefused(t *testing.T) {

@@ -67,6 +67,83 @@ func TestHotQueriesGoByIndexes(t *testing.T) {
 	storetest.HotQueries(t.Context(), t, base, f, func(n string) { name = n })
 }
 
+// TestSearchesGoByIndexes: as far as none of them begins with every row.
+func TestSearchesGoByIndexes(t *testing.T) {
+	t.Parallel()
+	dsn := database(t)
+	s := openTest(t, dsn)
+	f := storetest.Fill(t, s, 4, 8000)
+	for more := true; more; {
+		var err error
+		if more, err = s.Index(t.Context(), 10000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := exec(t.Context(), dsn, "ANALYZE"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SlowSearch(); err != nil {
+		t.Skip("NOTHING OF SEARCHES BY INDEXES WAS TESTED: ", err)
+	}
+	d := dialect
+	d.Texts = true
+	name := ""
+	base := relational.NewBase(explained{s, func(sql, plan string) {
+		for _, table := range []string{"resources", "labels", "edges"} {
+			if strings.Contains(plan, "Seq Scan on "+table) {
+				t.Errorf("%s:\n%s\n%s", name, sql, plan)
+				return
+			}
+		}
+	}}, d)
+	storetest.FoundQueries(t.Context(), t, base, f, func(n string) { name = n })
+}
+
+// TestIndexFollows: what the feed tells no more is read anew, and what is gone goes.
+func TestIndexFollows(t *testing.T) {
+	t.Parallel()
+	s := openTest(t, database(t))
+	ctx := t.Context()
+	f := storetest.Fill(t, s, 2, 50)
+	texts := func() (n int) {
+		for more := true; more; {
+			var err error
+			if more, err = s.Index(ctx, 30); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.pool.QueryRow(ctx, `SELECT count(*) FROM search_texts`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := texts(); n != 100 {
+		t.Errorf("%d rows", n)
+	}
+	apply := func(seq int64, d store.Delta) {
+		if _, err := s.Apply(ctx, store.Batch{Scope: f.At, Epoch: 1, Seq: seq, Delta: d}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(2, store.Delta{Nodes: []topo.Node{storetest.Pod(50)}, GoneNodes: []topo.ID{storetest.Pod(1).Ref.ID(), storetest.Pod(2).Ref.ID()}})
+	if n := texts(); n != 99 {
+		t.Errorf("%d rows after a change", n)
+	}
+	apply(3, store.Delta{GoneNodes: []topo.ID{storetest.Pod(3).Ref.ID()}})
+	if _, err := s.Trim(ctx, store.Keep{History: time.Hour, Events: time.Hour}, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if n := texts(); n != 98 {
+		t.Errorf("%d rows after the feed was trimmed", n)
+	}
+	if err := s.DeleteCluster(ctx, f.At); err != nil {
+		t.Fatal(err)
+	}
+	if n := texts(); n != 50 {
+		t.Errorf("%d rows after the cluster was deleted", n)
+	}
+}
+
 // TestApplyReadsWhatItTouches: no statement of Apply goes through a cluster, not even while the planner knows nothing.
 func TestApplyReadsWhatItTouches(t *testing.T) {
 	t.Parallel()

@@ -32,14 +32,7 @@ func (p *stroll) grouped(ctx context.Context) (found []store.Row, done bool, err
 		if err != nil {
 			return nil, false, err
 		}
-		var columns [3][]string
-		for _, g := range part {
-			columns[0], columns[1], columns[2] = append(columns[0], g.group), append(columns[1], g.kind), append(columns[2], g.namespace)
-		}
-		w.and("r.api_group = k.api_group AND r.kind = k.kind AND r.namespace = k.namespace")
-		each := `SELECT r.* FROM resources r WHERE ` + w.String() + order + ` LIMIT ` + w.param(p.limit)
-		table := `(SELECT r.* FROM unnest(` + w.param(columns[0]) + `::text[], ` + w.param(columns[1]) + `::text[], ` + w.param(columns[2]) + `::text[]) AS k(api_group, kind, namespace)
-			CROSS JOIN LATERAL (` + each + `) AS r)`
+		table := each(part, w, w.String(), order, ` LIMIT `+w.param(p.limit))
 		rows, err := p.among(ctx, table, w.apart())
 		if err != nil {
 			return nil, false, err
@@ -80,13 +73,26 @@ func inCounts(t *store.Term) (column, states, known bool) {
 
 // groups lists the pairs, those before the place where the list goes on apart.
 func (p *stroll) groups(ctx context.Context) ([]group, error) {
-	w := p.s.where("r")
-	if condition := p.a.in(w, "r.cluster_id", "r.namespace"); condition != "" {
+	w, err := p.s.counted(p.a, p.f)
+	if err != nil {
+		return nil, err
+	}
+	if a := p.after; a != nil {
+		w.and("(r.api_group, r.kind, r.namespace) >= (" + w.param(a.Ref.Group) + ", " + w.param(a.Ref.Kind) + ", " + w.param(a.Ref.Namespace) + ")")
+	}
+	return queryAll(ctx, p.s.conn, func(rows Rows, g *group) error { return rows.Scan(&g.group, &g.kind, &g.namespace) },
+		`SELECT DISTINCT r.api_group, r.kind, r.namespace FROM counts r WHERE `+w.String()+` ORDER BY r.api_group, r.kind, r.namespace LIMIT `+w.param(mostGroups+1), w.args...)
+}
+
+// counted begins the conditions on rows of counts, by alias r, in which there can be rows that the filter means.
+func (s *snapshot) counted(a *access, f *store.Filter) (*where, error) {
+	w := s.where("r")
+	if condition := a.in(w, "r.cluster_id", "r.namespace"); condition != "" {
 		w.and(condition)
 	}
-	w.narrow(p.f)
-	for i := range p.f.Terms {
-		t := &p.f.Terms[i]
+	w.narrow(f)
+	for i := range f.Terms {
+		t := &f.Terms[i]
 		column, states, known := inCounts(t)
 		switch {
 		case !known:
@@ -95,24 +101,30 @@ func (p *stroll) groups(ctx context.Context) ([]group, error) {
 				return nil, err
 			}
 		case states:
-			w.and(anyState(func(word string) bool { return t.Not != likeOne(t.Values, word) }, t.Key, p.f.Placeholders))
+			w.and(anyState(func(word string) bool { return t.Not != likeOne(t.Values, word) }, t.Key, f.Placeholders))
 		}
 	}
-	for _, q := range p.f.Fields {
+	for _, q := range f.Fields {
 		switch {
 		case q.Key == "namespace" || q.Key == "kind":
 			if err := w.field(q); err != nil {
 				return nil, err
 			}
 		case q.Key == "health" || q.Key == "presence":
-			w.and(anyState(func(word string) bool { return (q.Op == store.NotIn) != slices.Contains(q.Values, word) }, q.Key, p.f.Placeholders))
+			w.and(anyState(func(word string) bool { return (q.Op == store.NotIn) != slices.Contains(q.Values, word) }, q.Key, f.Placeholders))
 		}
 	}
-	if a := p.after; a != nil {
-		w.and("(r.api_group, r.kind, r.namespace) >= (" + w.param(a.Ref.Group) + ", " + w.param(a.Ref.Kind) + ", " + w.param(a.Ref.Namespace) + ")")
+	return w, nil
+}
+
+// each gives a table of the rows r that a condition means, of each group apart: only the first of it, if there is a limit.
+func each(groups []group, w *where, condition, order, limit string) string {
+	var columns [3][]string
+	for _, g := range groups {
+		columns[0], columns[1], columns[2] = append(columns[0], g.group), append(columns[1], g.kind), append(columns[2], g.namespace)
 	}
-	return queryAll(ctx, p.s.conn, func(rows Rows, g *group) error { return rows.Scan(&g.group, &g.kind, &g.namespace) },
-		`SELECT DISTINCT r.api_group, r.kind, r.namespace FROM counts r WHERE `+w.String()+` ORDER BY r.api_group, r.kind, r.namespace LIMIT `+w.param(mostGroups+1), w.args...)
+	return `(SELECT r.* FROM unnest(` + w.param(columns[0]) + `::text[], ` + w.param(columns[1]) + `::text[], ` + w.param(columns[2]) + `::text[]) AS k(api_group, kind, namespace)
+		CROSS JOIN LATERAL (SELECT r.* FROM resources r WHERE ` + condition + ` AND r.api_group = k.api_group AND r.kind = k.kind AND r.namespace = k.namespace` + order + limit + `) AS r)`
 }
 
 // anyState is the condition on a row of counts that it has resources of which the word holds: what isn't there may have any health.

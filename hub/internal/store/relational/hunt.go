@@ -14,9 +14,10 @@ import (
 // How a search among many rows goes, cheapest first: names that begin with the word, along an index of names; a look at the beginning of every kind,
 // which finds enough of what is common; the index of texts, which finds what is not. What none of them can say is found by looking at every row.
 const (
-	namesRead  = 3000 // names with the word at their start that are looked at
-	sampleRows = 6000 // rows looked at, of all kinds together
-	hitsRead   = 5000 // rows that fit, of which the best are given
+	namesRead  = 3000  // names with the word at their start that are looked at
+	sampleRows = 6000  // rows looked at, of all kinds together
+	hitsRead   = 5000  // rows that fit and are all looked up
+	groupRows  = 50000 // rows of some kinds and namespaces that are looked at rather than the hits of a common word
 )
 
 func (h *hunt) find(ctx context.Context) ([]store.Row, error) {
@@ -30,6 +31,9 @@ func (h *hunt) find(ctx context.Context) ([]store.Row, error) {
 	}
 	if !h.s.walks() {
 		return h.scan(ctx, &h.a)
+	}
+	if err := h.narrow(ctx); err != nil || h.narrowed && len(h.groups) == 0 {
+		return nil, err
 	}
 	if few, err := h.few(ctx); err != nil || few {
 		if err != nil {
@@ -45,8 +49,7 @@ func (h *hunt) find(ctx context.Context) ([]store.Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := h.s.where("r")
-	if lag == nil || w.inTextsIndex(h.f) == "" {
+	if lag == nil || h.s.where("x").inTextsIndex(h.f, byReading) == "" {
 		if len(common) == h.want {
 			return common, nil
 		}
@@ -73,19 +76,32 @@ func (h *hunt) indexed(ctx context.Context, lag *lag, common []store.Row) ([]sto
 	return h.best(append(found, late...)), err
 }
 
+// narrow finds the kinds and namespaces in which there can be rows that are meant, where the filter says something of these and they aren't too many.
+func (h *hunt) narrow(ctx context.Context) error {
+	if !narrows(h.f) {
+		return nil
+	}
+	p := &stroll{s: h.s, seen: h.seen, a: &h.a, f: h.f}
+	groups, err := p.groups(ctx)
+	if err == nil && len(groups) <= mostGroups {
+		h.groups, h.narrowed = groups, true
+	}
+	return err
+}
+
 // few tells whether there are so few rows to look at, as the kept counts say.
 func (h *hunt) few(ctx context.Context) (bool, error) {
 	n, err := h.s.size(ctx, &h.a, h.f)
+	h.size = n
 	return n <= int64(h.s.sql.FewRows), err
 }
 
-// size is how many rows an access shows, of the kinds and namespaces that a filter names.
+// size is how many rows an access shows, of the kinds and namespaces in which there can be rows that a filter means.
 func (s *snapshot) size(ctx context.Context, a *access, f *store.Filter) (n int64, err error) {
-	w := s.where("r")
-	if condition := a.in(w, "r.cluster_id", "r.namespace"); condition != "" {
-		w.and(condition)
+	w, err := s.counted(a, f)
+	if err != nil {
+		return 0, err
 	}
-	w.narrow(f)
 	_, err = queryOne(ctx, s.conn, `SELECT CAST(coalesce(sum(r.`+strings.Join(stateColumns, " + r.")+`), 0) AS bigint) FROM counts r WHERE `+w.String(), w.args, &n)
 	return n, err
 }
@@ -106,12 +122,8 @@ func (h *hunt) ranked(ctx context.Context, table string, w *where) ([]store.Row,
 	return h.s.rows(ctx, h.seen, table, rest.String()+` ORDER BY `+rank+`, `+keyOrder+` LIMIT `+rest.param(h.want), rest.args)
 }
 
-// sample looks at the first rows of each kind.
+// sample looks at the first rows of each kind, in each of the namespaces where these are known.
 func (h *hunt) sample(ctx context.Context) ([]store.Row, error) {
-	kinds, err := h.kinds(ctx)
-	if err != nil || len(kinds) == 0 {
-		return nil, err
-	}
 	w, err := h.s.filtered(&h.a, h.f)
 	if err != nil {
 		return nil, err
@@ -121,13 +133,22 @@ func (h *hunt) sample(ctx context.Context) ([]store.Row, error) {
 		scope.and(condition)
 	}
 	w.args = scope.args
+	const order = ` ORDER BY ` + keyOrder
+	if h.narrowed {
+		limit := ` LIMIT ` + w.param(max(sampleRows/len(h.groups), 50))
+		return h.ranked(ctx, `(SELECT r.* FROM `+each(h.groups, w, scope.String(), order, limit)+` AS r WHERE `+w.String()+`)`, w)
+	}
+	kinds, err := h.kinds(ctx)
+	if err != nil || len(kinds) == 0 {
+		return nil, err
+	}
 	groups, names := make([]string, len(kinds)), make([]string, len(kinds))
 	for i, k := range kinds {
 		groups[i], names[i] = k.Group, k.Kind
 	}
-	each := w.param(max(sampleRows/len(kinds), 100))
+	limit := ` LIMIT ` + w.param(max(sampleRows/len(kinds), 100))
 	return h.ranked(ctx, `(SELECT r.* FROM unnest(`+w.param(groups)+`::text[], `+w.param(names)+`::text[]) AS k(api_group, kind) CROSS JOIN LATERAL (SELECT r.* FROM resources r
-		WHERE `+scope.String()+` AND r.api_group = k.api_group AND r.kind = k.kind ORDER BY `+keyOrder+` LIMIT `+each+`) AS r WHERE `+w.String()+`)`, w)
+		WHERE `+scope.String()+` AND r.api_group = k.api_group AND r.kind = k.kind`+order+limit+`) AS r WHERE `+w.String()+`)`, w)
 }
 
 // kinds gives those asked for, or all there are: one look into the index each.
@@ -159,21 +180,41 @@ func (h *hunt) begins(ctx context.Context) ([]store.Row, error) {
 		}
 		any = append(any, "x.name >= "+w.param(prefix)+" AND x.name < "+w.param(prefix+"\U0010FFFF"))
 	}
-	return h.looked(ctx, w, anyOf(any)+" ORDER BY x.name LIMIT "+w.param(namesRead))
+	return h.looked(ctx, w, anyOf(any)+" ORDER BY x.name LIMIT "+w.param(namesRead), namesRead)
 }
 
-// hits looks up what the index of texts finds, until there is more than enough.
+// hits looks up what the index of texts finds: all of it, where that is little. Else what is found in the kinds and namespaces that are meant, if there
+// are not too many rows in these, or the best of the first that fit.
 func (h *hunt) hits(ctx context.Context) ([]store.Row, error) {
+	t := h.s.where("x")
+	few, err := h.s.fewHits(ctx, t, t.inTextsIndex(h.f, byReading))
+	if err != nil {
+		return nil, err
+	}
+	enough := hitsRead
+	if !few {
+		if h.narrowed && h.size <= groupRows {
+			return h.scan(ctx, &h.a)
+		}
+		enough = 4 * h.want
+	}
 	w, err := h.s.filtered(&h.a, h.f)
 	if err != nil {
 		return nil, err
 	}
-	return h.looked(ctx, w, w.inTextsIndex(h.f))
+	return h.looked(ctx, w, w.inTextsIndex(h.f, byReading), enough)
 }
 
-// looked reads rows that fulfil the filter, by the rows x of search_texts that fulfil a condition.
-func (h *hunt) looked(ctx context.Context, w *where, condition string) ([]store.Row, error) {
-	return h.ranked(ctx, lookUp(condition, w)+` LIMIT `+w.param(hitsRead)+`)`, w)
+// fewHits tells whether few rows x of search_texts fulfil a condition.
+func (s *snapshot) fewHits(ctx context.Context, w *where, condition string) (bool, error) {
+	var n int
+	_, err := queryOne(ctx, s.conn, `SELECT count(*) FROM (SELECT 1 FROM search_texts x WHERE x.tenant_id = $1 AND `+condition+` LIMIT `+w.param(hitsRead+1)+`) AS few`, w.args, &n)
+	return n <= hitsRead, err
+}
+
+// looked reads rows that fulfil the filter, by the rows x of search_texts that fulfil a condition: the best of so many.
+func (h *hunt) looked(ctx context.Context, w *where, condition string, enough int) ([]store.Row, error) {
+	return h.ranked(ctx, lookUp(condition, w)+` LIMIT `+w.param(enough)+`)`, w)
 }
 
 // lookUp begins a table of the rows r that fulfil conditions, by rows x of search_texts, each looked up by its key; it lacks the closing parenthesis.

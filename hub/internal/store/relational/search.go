@@ -13,6 +13,9 @@ func (s *snapshot) Search(ctx context.Context, f store.Filter, limit int) (rows 
 	if err != nil || a.empty() {
 		return nil, false, err
 	}
+	if err := s.where("r").filter(&f); err != nil {
+		return nil, false, err
+	}
 	h := &hunt{s: s, seen: seen, a: a, f: &f, want: limit + 1}
 	for i := range f.Terms {
 		if t := &f.Terms[i]; t.Key == store.TextKey && t.Op == store.Like && !t.Not {
@@ -33,6 +36,10 @@ type hunt struct {
 	f     *store.Filter
 	words [][]string // of each word looked for, the alternatives
 	want  int
+
+	groups   []group // where narrowed: the only ones in which there can be rows that are meant
+	narrowed bool
+	size     int64 // rows in them, or in all
 }
 
 // scan looks at every row that an access shows.
@@ -40,6 +47,9 @@ func (h *hunt) scan(ctx context.Context, a *access) ([]store.Row, error) {
 	w, err := h.s.filtered(a, h.f)
 	if err != nil {
 		return nil, err
+	}
+	if h.narrowed {
+		return h.ranked(ctx, each(h.groups, w, w.String(), "", ""), w)
 	}
 	rank := h.rank(w)
 	return h.s.rows(ctx, h.seen, h.s.tables.resources, w.String()+` ORDER BY `+rank+`, `+keyOrder+` LIMIT `+w.param(h.want), w.args)

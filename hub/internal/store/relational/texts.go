@@ -36,14 +36,20 @@ func lowered(s string) string {
 	}, s)
 }
 
-// inTextsIndex gives the condition on rows x of search_texts that every row fulfils which a filter's terms mean; "" when the index can't help.
-func (w *where) inTextsIndex(f *store.Filter) string {
+// By so many letters or digits in a row the index of texts goes; what has fewer is found by reading all texts, which are less than the rows.
+const (
+	byLetters = 3
+	byReading = 1
+)
+
+// inTextsIndex gives the condition on rows x of search_texts that every row fulfils which a filter's terms mean; "" when no term has so many letters.
+func (w *where) inTextsIndex(f *store.Filter, least int) string {
 	var all []string
 	for i := range f.Terms {
 		t := &f.Terms[i]
 		_, label := strings.CutPrefix(t.Key, store.LabelKey)
 		known := label || t.Key == store.TextKey || t.Key == store.ImageKey || t.Key == store.IPKey || t.Key == "name"
-		if !known || t.Not || t.Op != store.Like || !indexable(t.Values) {
+		if !known || t.Not || t.Op != store.Like || !indexable(t.Values, least) {
 			continue
 		}
 		any := make([]string, len(t.Values))
@@ -55,8 +61,8 @@ func (w *where) inTextsIndex(f *store.Filter) string {
 	return strings.Join(all, " AND ")
 }
 
-// indexable tells whether each pattern has three letters or digits in a row: by these the index goes.
-func indexable(patterns []string) bool {
+// indexable tells whether each pattern has so many letters or digits in a row.
+func indexable(patterns []string, least int) bool {
 	for _, p := range patterns {
 		run, most := 0, 0
 		for i := 0; i < len(p); i++ {
@@ -68,7 +74,7 @@ func indexable(patterns []string) bool {
 			}
 			run = 0
 		}
-		if most < 3 {
+		if most < least {
 			return false
 		}
 	}

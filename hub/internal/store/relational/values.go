@@ -64,7 +64,7 @@ func (v *valuing) many(ctx context.Context, size int64) ([]store.Value, error) {
 	case v.s.sql.Texts && v.key == "name" && start != "":
 		condition := "x.name >= " + w.param(start) + " AND x.name < " + w.param(start+"\U0010FFFF") + " ORDER BY x.name LIMIT " + w.param(namesRead)
 		return v.from(ctx, lookUp(condition, w)+")", w.apart(), 1)
-	case v.s.sql.Texts && known && indexable([]string{literal(start)}):
+	case v.s.sql.Texts && known && indexable([]string{literal(start)}, byLetters):
 		condition := "x.texts LIKE " + w.param("%"+likePattern(literal(start))+"%") + ` ESCAPE '\'`
 		return v.from(ctx, lookUp(condition, w)+" LIMIT "+w.param(hitsRead)+")", w.apart(), 1)
 	}

@@ -30,6 +30,9 @@ func (s *snapshot) quick(ctx context.Context, seen *sight, a *access, f *store.F
 	if !s.walks() || len(f.Labels)+len(f.Terms)+len(f.Fields) == 0 && !spread {
 		return nil, false, nil
 	}
+	if err := s.where("r").filter(f); err != nil { // what can't be asked is told also where nothing could be found
+		return nil, false, err
+	}
 	p := &stroll{s, seen, a, f, after, limit}
 	ways := []func(context.Context) ([]store.Row, bool, error){p.labelled, p.short, p.grouped, p.texts, p.long, p.toTheEnd}
 	if spread {
@@ -124,7 +127,7 @@ func (p *stroll) toTheEnd(ctx context.Context) ([]store.Row, bool, error) {
 // texts lists the page from what the index of texts finds, if that is little, and from what it has not taken in.
 func (p *stroll) texts(ctx context.Context) ([]store.Row, bool, error) {
 	t := &where{dialect: p.s.sql, tables: p.s.tables, args: []any{int64(p.s.tenant)}}
-	condition := t.inTextsIndex(p.f)
+	condition := t.inTextsIndex(p.f, byLetters)
 	if condition == "" {
 		return nil, false, nil
 	}
@@ -132,15 +135,14 @@ func (p *stroll) texts(ctx context.Context) ([]store.Row, bool, error) {
 	if err != nil || lag == nil {
 		return nil, false, err
 	}
-	var n int
-	if _, err := queryOne(ctx, p.s.conn, "SELECT count(*) FROM (SELECT 1 FROM search_texts x WHERE x.tenant_id = $1 AND "+condition+" LIMIT "+t.param(hitsRead+1)+") AS few", t.args, &n); err != nil || n > hitsRead {
+	if few, err := p.s.fewHits(ctx, t, condition); err != nil || !few {
 		return nil, false, err
 	}
 	w, _, err := p.meant()
 	if err != nil {
 		return nil, false, err
 	}
-	table := lookUp(w.inTextsIndex(p.f), w) + ")"
+	table := lookUp(w.inTextsIndex(p.f, byLetters), w) + ")"
 	rows, err := p.among(ctx, table, w.apart())
 	if err != nil {
 		return nil, false, err

@@ -52,6 +52,37 @@ func TestEachMigrationGoesUpAndDown(t *testing.T) {
 	openTest(t, path)
 }
 
+// TestMigrationsCountWhatIsThere: rows that were written before their counts and applications were kept.
+func TestMigrationsCountWhatIsThere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	s := openTest(t, path)
+	f := storetest.Fill(t, s, 2, 50)
+	newest, err := relational.Newest("sqlite")
+	if err != nil {
+		t.Fatal(err)
+	}
+	driver, err := migratesqlite.WithInstance(raw(t, path), &migratesqlite.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := iofs.New(migrations.FS, "sqlite")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := migrate.NewWithInstance("embedded", files, "sqlite", driver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, steps := range []int{4 - int(newest), int(newest) - 4} {
+		if err := m.Steps(steps); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found, err := openTest(t, path).Check(t.Context(), f.At, 10); err != nil || len(found) > 0 {
+		t.Error(found, err)
+	}
+}
+
 func TestNewerAndHalfDoneSchemasAreRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
 	openTest(t, path)

@@ -55,6 +55,7 @@ func Fill(t testing.TB, s store.Store, clusters, pods int) Fleet {
 func Pod(i int) topo.Node {
 	n := pod(fmt.Sprintf("web-%06d", i), "app", fmt.Sprint("app-", i/20), "hash", fmt.Sprint(i), "tier", "front")
 	n.Ref.Namespace = fmt.Sprint("team-", i%20)
+	n.Attrs = append([]topo.Pair{{Key: "app", Value: fmt.Sprint("app-", i/20)}}, n.Attrs...)
 	return n
 }
 
@@ -141,4 +142,50 @@ func hotGraph(ctx context.Context, s store.Snapshot, f Fleet, ids []topo.ID, abo
 		}
 	}
 	return nil
+}
+
+// FoundQueries are questions that are asked by typing: of what is common, rare and not there at all.
+func FoundQueries(ctx context.Context, t testing.TB, r store.Reader, f Fleet, name func(string)) {
+	t.Helper()
+	all := fleet.View{Tenant: f.Tenant, Everything: true}
+	pods, one := []topo.GroupKind{{Kind: "Pod"}}, []fleet.ClusterID{f.At.Cluster}
+	terms := func(t ...store.Term) store.Filter { return store.Filter{View: all, Terms: t} }
+	err := r.Read(ctx, f.Tenant, func(ctx context.Context, s store.Snapshot) error {
+		for _, q := range []struct {
+			name   string
+			filter store.Filter
+			found  bool
+		}{
+			{"a common word", terms(like("text", "*web*")), true}, {"a rare word", terms(like("text", "*000077*")), true}, {"a word that isn't there", terms(like("text", "*nowhere*")), false},
+			{"a word and a namespace", terms(like("text", "*web*"), like("namespace", "team-7")), true}, {"a rare name", terms(like("name", "*-000077")), true},
+			{"a health that isn't there", terms(like("health", "error")), false}, {"a namespace that isn't there", terms(like("namespace", "none*")), false},
+			{"a kind in any case", terms(like("kind", "pOd"), like("namespace", "team-1*")), true}, {"an image that isn't there", terms(like("image", "*nowhere*")), false},
+		} {
+			name(q.name)
+			rows, _, err := s.Search(ctx, q.filter, 50)
+			if err != nil || (len(rows) > 0) != q.found {
+				t.Errorf("%s: %d rows, %v", q.name, len(rows), err)
+			}
+		}
+		name("what nothing points at")
+		if rows, err := s.Unlinked(ctx, store.Filter{View: all, Kinds: pods}, store.Into, nil, nil, 100); err != nil || len(rows) != 100 {
+			t.Errorf("%d rows, %v", len(rows), err)
+		}
+		name("what is missing")
+		if edges, err := s.Dangling(ctx, store.Filter{View: all, Clusters: one}, nil, 100); err != nil || len(edges) != 0 {
+			t.Errorf("%d edges, %v", len(edges), err)
+		}
+		name("typed-ahead labels")
+		if values, err := s.Values(ctx, store.Filter{View: all}, "label:app", "app-7", 10); err != nil || len(values) != 10 {
+			t.Errorf("%d values, %v", len(values), err)
+		}
+		name("how many there are")
+		if counts, err := s.Counts(ctx, all, nil); err != nil || len(counts) == 0 {
+			t.Errorf("%d counts, %v", len(counts), err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }
