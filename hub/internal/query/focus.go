@@ -78,6 +78,7 @@ type walk struct {
 	ask      Neighbourhood
 	at       store.Scope
 	frontier []topo.ID
+	ring     []topo.ID        // of the frontier, those whose edges among each other are told
 	hubs     map[topo.ID]bool // nodes of which not all edges were followed
 	cut      bool             // nodes or edges were left out because the answer is full
 }
@@ -117,7 +118,7 @@ func (w *walk) tell() {
 		}
 	case len(w.hubs) > 0:
 		w.out.Truncated = &Truncation{
-			Reason: fmt.Sprintf("the nodes marked \"more\" have very many edges, of which no more than %d that lead there were followed, and %d that lead away", w.ask.Fan, w.ask.Fan*outwards),
+			Reason: fmt.Sprintf("the nodes marked \"more\" have very many edges, of which no more than %d that lead there were followed, and %d that lead away; edges among the outermost of these are left out, too", w.ask.Fan, w.ask.Fan*outwards),
 			Hint:   "take one of these nodes as focus, or restrict by type or direction",
 		}
 	}
@@ -140,12 +141,29 @@ func (w *walk) step(ctx context.Context, depth int) error {
 		return err
 	}
 	w.join(edges)
+	w.ring = w.beside(edges)
 	if w.cut {
 		for _, id := range last {
 			w.hubs[id] = true
 		}
 	}
 	return nil
+}
+
+// beside gives the nodes of the frontier that some node leads to which isn't a hub: of a hub's, those that are here are a few of many, and what ties these
+// to each other says nothing.
+func (w *walk) beside(edges []store.EdgeRow) (ring []topo.ID) {
+	near := map[topo.ID]bool{}
+	for i := range edges {
+		source, target := edges[i].ID.Source, edges[i].Edge.Target.ID()
+		near[source], near[target] = near[source] || !w.hubs[target], near[target] || !w.hubs[source]
+	}
+	for _, id := range w.frontier {
+		if near[id] {
+			ring = append(ring, id)
+		}
+	}
+	return ring
 }
 
 // expand reads the edges of nodes, no more than its fan of each. What leads away from a node is what it consists of or needs; what leads to it may be half of
@@ -241,14 +259,13 @@ func (w *walk) closeRing(ctx context.Context) error {
 	if w.ask.Direction != store.Both || w.cut {
 		return nil
 	}
-	ring := w.frontier
-	if len(ring) < 2 {
+	if len(w.ring) < 2 {
 		return nil
 	}
-	edges, err := w.EdgesAmong(ctx, w.at, ring, w.ask.Types, w.budget+1)
+	edges, err := w.EdgesAmong(ctx, w.at, w.ring, w.ask.Types, w.budget+1)
 	if len(edges) > w.budget {
 		edges, w.cut = edges[:w.budget], true
-		for _, id := range ring {
+		for _, id := range w.ring {
 			w.hubs[id] = true
 		}
 	}
