@@ -305,10 +305,11 @@ type Value struct {
 // Found is what looks for something.
 type Found interface {
 	// Search gives at most limit rows that the filter means, best first: the terms of TextKey in the name, whole, then at its start, then in it, then
-	// elsewhere; alike in that, in the order of Key. more tells that there are others.
+	// elsewhere, the worst of several counting; alike in that, in the order of Key. more tells that there are others. Where thousands fit, names that
+	// begin with the word come first all the same, and of the others the best of a part of them.
 	Search(ctx context.Context, f Filter, limit int) (rows []Row, more bool, err error)
 	// Values gives values of a key (a term's, or LabelKey alone for the labels' keys) that begin with prefix, the most frequent first, of what the
-	// filter means. The numbers may be estimates.
+	// filter means; kinds as GroupKind words them. The numbers may be estimates, and among very many rows rare values may be left out.
 	Values(ctx context.Context, f Filter, key, prefix string, limit int) ([]Value, error)
 	// Unlinked gives rows that the filter means and that no edge of those types touches in that direction, in the order of Key.
 	Unlinked(ctx context.Context, f Filter, d Direction, types []topo.EdgeType, after *Key, limit int) ([]Row, error)
