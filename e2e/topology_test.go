@@ -36,6 +36,7 @@ func TestTopology(t *testing.T) {
 		t.Run("history", q.history)
 		t.Run("files", q.files)
 		t.Run("bad input", q.badInput)
+		t.Run("an outage", q.outage)
 		for _, m := range []*member{eu, us} {
 			q.invariants(t, m)
 		}
@@ -279,6 +280,51 @@ func (q *questions) history(t *testing.T) {
 	gone := get[struct{ Nodes []change }](t, &q.hub.Client, fmt.Sprint(q.at, "/topology/diff?namespace=shop&name=past-", q.db.tag, "&from=", newer))
 	if len(gone.Nodes) != 1 || gone.Nodes[0].Op != "removed" {
 		t.Errorf("since then the difference is %+v", gone)
+	}
+}
+
+// outage has the agent away while something changes: the time it was away shows as stale, what it missed is marked late, and what didn't change has no
+// more of a past than before.
+func (q *questions) outage(t *testing.T) {
+	name := "outage-" + q.db.tag
+	maps := world.eu.client.CoreV1().ConfigMaps("shop")
+	if _, err := maps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	path := q.at + "/resources/-/-/configmaps/shop/" + name
+	q.position(t, path, "era", "")
+	type revision struct {
+		Revision int64
+		Late     bool
+		GapSince *time.Time
+	}
+	revisions := func(path string) []revision {
+		return get[page[revision]](t, &q.hub.Client, path+"/history").Items
+	}
+	calm := q.at + "/resources/apps/-/deployments/shop/storefront"
+	before := revisions(calm)
+
+	q.eu.agent.Kill()
+	q.becomes(t, q.eu, "stale", 30*time.Second)
+	away := time.Now()
+	if _, err := maps.Patch(t.Context(), name, types.MergePatchType, []byte(`{"metadata":{"labels":{"era":"away"}}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	q.eu.restart(t)
+	q.becomes(t, q.eu, "live", 30*time.Second)
+	q.position(t, path, "era", "away")
+
+	if got := revisions(path); len(got) != 2 || !got[0].Late || got[0].GapSince == nil || got[1].Late {
+		t.Errorf("what was missed is not marked late: %+v", got)
+	}
+	if after := revisions(calm); len(after) != len(before) || after[0].Revision != before[0].Revision {
+		t.Errorf("the storefront had %d revisions, and has %d after a comparison that found nothing", len(before), len(after))
+	}
+	then := get[struct {
+		Freshness map[string]struct{ State string }
+	}](t, &q.hub.Client, q.at+"/info?at="+url.QueryEscape(away.UTC().Format(time.RFC3339Nano)))
+	if then.Freshness[q.eu.id].State != "stale" {
+		t.Errorf("while the agent was away, the cluster was %+v", then.Freshness)
 	}
 }
 
