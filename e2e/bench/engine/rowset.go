@@ -121,10 +121,13 @@ func richPod(version string) []byte {
 	}
 	containers := []fields{container(0), container(1), container(2)}
 	containers[0]["envFrom"] = []fields{{"configMapRef": fields{"name": "all-" + version}}}
-	status := fields{"phase": "Running", "podIP": "10.0.0.1", "containerStatuses": []fields{
-		{"name": "c0", "ready": true, "restartCount": 0, "state": fields{"running": fields{}}}, {"name": "c1", "ready": true, "restartCount": 0, "state": fields{"running": fields{}}},
-		{"name": "c2", "ready": true, "restartCount": 0, "state": fields{"running": fields{}}},
-	}}
+	running := func(i int) fields {
+		return fields{
+			"name": fmt.Sprint("c", i), "ready": true, "restartCount": 0, "state": fields{"running": fields{}},
+			"imageID": "registry.example.com/shop/web@sha256:" + strings.Repeat(fmt.Sprint(i), 64),
+		}
+	}
+	status := fields{"phase": "Running", "podIP": "10.0.0.1", "containerStatuses": []fields{running(0), running(1), running(2)}}
 	raw, err := json.Marshal(fields{
 		"apiVersion": "v1", "kind": "Pod", "status": status,
 		"metadata": fields{
