@@ -7,6 +7,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/query"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/shared/rules"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
@@ -95,10 +96,7 @@ func (a *API) shared(ctx context.Context, p fleet.Principal, in *sharedInput) (*
 		return nil, err
 	}
 	for _, kind := range words(in.Kind) {
-		q.Kinds = append(q.Kinds, topo.GroupKind{Group: ownGroup, Kind: kind})
+		q.Kinds = append(q.Kinds, topo.GroupKind{Group: rules.OwnGroup, Kind: kind})
 	}
 	return a.cfg.Query.Shared(ctx, p, q)
 }
-
-// ownGroup is the group of the kinds that no API serves: hosts, images, sets of Pods.
-const ownGroup = "kubilitics.io"

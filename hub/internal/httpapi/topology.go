@@ -71,6 +71,7 @@ type graphInput struct {
 	Focus     string `query:"focus" doc:"a node, as Kind.group/namespace/name, Kind/name, or by its id; the answer is what is within depth steps of it" example:"Service/shop/web"`
 	Depth     int    `query:"depth" minimum:"1" maximum:"10" doc:"steps from the focus; 1 where it isn't given"`
 	Direction string `query:"direction" enum:"out,in,both" doc:"how edges are followed from the focus; both where it isn't given"`
+	Fan       int    `query:"fan" minimum:"1" maximum:"20000" doc:"edges into one node that are followed; 25 where it isn't given, and eight times as many outwards"`
 }
 
 func (a *API) clusterTopology(ctx context.Context, p fleet.Principal, in *graphInput) (*PlacedGraph, error) {
@@ -100,7 +101,7 @@ func (a *API) clusterTopology(ctx context.Context, p fleet.Principal, in *graphI
 		return nil, err
 	}
 	return in.placed(a.cfg.Query.Around(ctx, p, query.Neighbourhood{
-		Cluster: id, Focus: focus, Depth: in.Depth, Direction: store.Direction(in.Direction), Types: types, Limit: in.Limit, At: at,
+		Cluster: id, Focus: focus, Depth: in.Depth, Direction: store.Direction(in.Direction), Types: types, Limit: in.Limit, Fan: in.Fan, At: at,
 	}))
 }
 
@@ -111,11 +112,11 @@ func (in *graphInput) consistent() error {
 	}
 	why := "can't be combined with focus"
 	if in.Focus == "" {
-		given = map[string]bool{"depth": in.Depth != 0, "direction": in.Direction != ""}
+		given = map[string]bool{"depth": in.Depth != 0, "direction": in.Direction != "", "fan": in.Fan != 0}
 		why = "is possible together with focus only"
 	}
 	bad := fault.New(fault.BadRequest, "the query parameters don't go together")
-	for _, name := range []string{"namespace", "kind", "selector", "q", "auto", "continue", "depth", "direction"} {
+	for _, name := range []string{"namespace", "kind", "selector", "q", "auto", "continue", "depth", "direction", "fan"} {
 		if given[name] {
 			bad = bad.WithField(name, "%s", why)
 		}

@@ -66,7 +66,9 @@ func (q *Querier) Around(ctx context.Context, p fleet.Principal, n Neighbourhood
 			builder: newBuilder(r, GraphQuestion{Types: n.Types}, n.Limit), ask: n,
 			at: r.scope(n.Cluster), hubs: map[topo.ID]bool{},
 		}
-		out, err = w.run(ctx)
+		if out, err = w.run(ctx); err == nil {
+			err = r.addShared(ctx, out)
+		}
 		return err
 	})
 	return out, err

@@ -24,6 +24,8 @@ type Graph struct {
 	Nodes     []GraphNode `json:"nodes"`
 	Edges     []Edge      `json:"edges"`
 	Aggregate *Grouping   `json:"aggregate,omitempty" doc:"in place of nodes and edges, where the graph is too big for these and may be answered in groups"`
+	// Shared are the edges of fleet scope: nodes of the answer that are the same thing in several clusters.
+	Shared    []SharedRef `json:"shared,omitempty" doc:"nodes of the answer that other clusters have too, and are tied to by them: hosts, images, Git sources, exported services. It follows changes by moments"`
 	Truncated *Truncation `json:"truncated,omitempty" doc:"present where something is left out: what, and how to get it"`
 }
 
@@ -83,7 +85,9 @@ func (q *Querier) Graph(ctx context.Context, p fleet.Principal, g GraphQuestion)
 				return err
 			}
 		}
-		out, err = b.build(ctx, place)
+		if out, err = b.build(ctx, place); err == nil {
+			err = r.addShared(ctx, out)
+		}
 		return err
 	})
 	return out, late(g.Continue, err)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/shared/rules"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
@@ -119,4 +120,34 @@ func (r *reading) tellShared(ctx context.Context, rows []store.Shared, out *Shar
 	}
 	out.Meta = r.meta(appear)
 	return nil
+}
+
+// SharedRef is something that several clusters have.
+type SharedRef struct {
+	Ref
+	Clusters []string `json:"clusters" doc:"ids of those that have it, at least two"`
+}
+
+// addShared tells which nodes of a graph lead to other clusters. Nodes that stand for no object are few, so it is cheap to ask of each.
+func (r *reading) addShared(ctx context.Context, g *Graph) error {
+	var ids []topo.ID
+	for i := range g.Nodes {
+		if n := &g.Nodes[i]; n.Group == rules.OwnGroup {
+			if id, err := topo.ParseID(n.ID); err == nil {
+				ids = append(ids, id)
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	found, err := r.SharedAmong(ctx, r.view, ids)
+	for _, x := range found {
+		ref := SharedRef{Ref: RefOf(x.Ref)}
+		for _, c := range x.Clusters {
+			ref.Clusters = append(ref.Clusters, c.String())
+		}
+		g.Shared = append(g.Shared, ref)
+	}
+	return err
 }
