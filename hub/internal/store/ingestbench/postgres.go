@@ -40,7 +40,7 @@ func (b *postgresBody) close() error {
 
 func (b *postgresBody) fresh(ctx context.Context) error {
 	for _, sql := range []string{
-		`TRUNCATE refs, resources, resources_history, labels, labels_history, edges, edges_history, digests, feed, clusters, tenants, tenant_feed`, `CHECKPOINT`,
+		`TRUNCATE refs, resources, resources_history, labels, labels_history, edges, edges_history, digests, counts, edge_counts, feed, clusters, tenants, tenant_feed`, `CHECKPOINT`,
 	} {
 		if _, err := b.conn.Exec(ctx, sql); err != nil {
 			return err
@@ -134,10 +134,24 @@ func (b *postgresBody) bareDelta(ctx context.Context, at store.Scope, d *deltaRo
 		ON CONFLICT (tenant_id, cluster_id, tbl, bucket) DO UPDATE SET s0 = excluded.s0, s1 = excluded.s1, s2 = excluded.s2, s3 = excluded.s3`, t, c,
 		column(len(sums), func(i int) int16 { return int16(sums[i].Table) }), column(len(sums), func(i int) int16 { return int16(sums[i].Number) }),
 		word(0), word(1), word(2), word(3))
+	bareCounts(&q, t, c, d)
 	q.Queue(`UPDATE tenant_feed SET pos = $2, at = $3 WHERE tenant_id = $1`, t, pos, time.Now())
 	q.Queue(`INSERT INTO feed (tenant_id, pos, at, kind, cluster_id, payload) VALUES ($1, $2, $3, 'diff', $4, $5)`, t, pos+1000, time.Now(), c, d.payload)
 	q.Queue(`COMMIT`)
 	return b.conn.SendBatch(ctx, &q).Close()
+}
+
+func bareCounts(q *pgx.Batch, t, c int64, d *deltaRows) {
+	rows, edges := d.plan.Counts, d.plan.EdgeCounts
+	args := []any{t, c, column(len(rows), func(i int) string { return rows[i].Kind.Group }), column(len(rows), func(i int) string { return rows[i].Kind.Kind }),
+		column(len(rows), func(i int) string { return rows[i].Namespace })}
+	for state := range relational.States {
+		args = append(args, column(len(rows), func(i int) int64 { return rows[i].Numbers[state] }))
+	}
+	q.Queue(`INSERT INTO counts (tenant_id, cluster_id, api_group, kind, namespace, `+relational.StateColumns+`) SELECT $1, $2, u.* FROM unnest($3::text[], $4::text[], $5::text[],
+		$6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[]) u`+relational.MeetCount, args...)
+	q.Queue(`INSERT INTO edge_counts (tenant_id, cluster_id, type, number) SELECT $1, $2, u.* FROM unnest($3::text[], $4::bigint[]) u`+relational.MeetEdgeCount, t, c,
+		column(len(edges), func(i int) string { return string(edges[i].Type) }), column(len(edges), func(i int) int64 { return edges[i].Number }))
 }
 
 func bareNodes(q *pgx.Batch, t, c int64, d *deltaRows) {

@@ -43,7 +43,7 @@ func (b *sqliteBody) close() error {
 }
 
 func (b *sqliteBody) fresh(ctx context.Context) error {
-	for _, table := range []string{"refs", "resources", "resources_history", "labels", "labels_history", "edges", "edges_history", "digests", "feed", "clusters", "tenants", "tenant_feed"} {
+	for _, table := range []string{"refs", "resources", "resources_history", "labels", "labels_history", "edges", "edges_history", "digests", "counts", "edge_counts", "feed", "clusters", "tenants", "tenant_feed"} {
 		if _, err := b.conn.ExecContext(ctx, `DELETE FROM `+table); err != nil {
 			return err
 		}
@@ -161,6 +161,17 @@ func (b *sqliteBody) bareDelta(_ context.Context, at store.Scope, d *deltaRows) 
 			s := d.sums[i].Words()
 			w.run(sqlSum+` ON CONFLICT DO UPDATE SET s0 = excluded.s0, s1 = excluded.s1, s2 = excluded.s2, s3 = excluded.s3`,
 				t, c, int64(d.sums[i].Table), int64(d.sums[i].Number), s[0], s[1], s[2], s[3])
+		}
+		for i := range p.Counts {
+			n := &p.Counts[i]
+			args := []any{t, c, n.Kind.Group, n.Kind.Kind, n.Namespace}
+			for _, number := range n.Numbers {
+				args = append(args, number)
+			}
+			w.run(relational.AddCount, args...)
+		}
+		for _, e := range p.EdgeCounts {
+			w.run(relational.AddEdgeCount, t, c, string(e.Type), e.Number)
 		}
 		at := time.Now().UnixMicro()
 		w.run(`UPDATE tenant_feed SET pos = ?, at = ? WHERE tenant_id = ?`, pos, at, t)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
@@ -291,6 +292,17 @@ func counts(_ *testing.T, h *house) {
 		h.equal(edges, map[fleet.ClusterID]int{s.at.Cluster: 1})
 		return err
 	})
+	// What there is no more of is not counted for ever.
+	gone := store.Delta{}
+	for _, name := range []string{"a", "b", "c", "m"} {
+		gone.GoneNodes = append(gone.GoneNodes, ref("Pod", name).ID())
+	}
+	e := edge(ref("Pod", "a"), ref("Pod", "b"), "r")
+	gone.GoneEdges = []topo.EdgeID{e.Key()}
+	s.apply(gone)
+	_, err := h.Store.Trim(h.ctx, store.Keep{Feed: time.Hour, History: time.Hour, Events: time.Hour}, 1000)
+	h.must(err)
+	h.equal([]int{h.count("counts"), h.count("edge_counts")}, []int{1, 0})
 }
 
 // snapshotIsOne: what is committed while a snapshot is open is not seen in it.

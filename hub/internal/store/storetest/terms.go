@@ -441,3 +441,79 @@ func groupViews(_ *testing.T, h *house) {
 		return nil
 	})
 }
+
+// questionsThen: what was answered at a position is answered the same later, of that position.
+func questionsThen(_ *testing.T, h *house) {
+	for seed := range uint64(2) {
+		r := rand.New(rand.NewPCG(seed, 17))
+		d := jumble(r)
+		s := h.loaded(store.Delta{Nodes: d.Nodes[:30], Edges: d.Edges[:30]})
+		s.apply(store.Delta{Nodes: d.Nodes[30:], Edges: d.Edges[30:]})
+		var filters []store.Filter
+		for range 12 {
+			filters = append(filters, store.Filter{View: h.everything(), Clusters: clustersOf(s.at), Placeholders: r.IntN(2) == 0, Terms: []store.Term{randomTerm(r)}})
+		}
+		filters = append(filters, store.Filter{View: h.everything(), Clusters: clustersOf(s.at), Terms: []store.Term{like("text", "*web*")}})
+		var at topo.Position
+		var now []any
+		h.read(func(snap store.Snapshot) error {
+			at, now = snap.Position(), h.answers(snap, s.at, filters)
+			return nil
+		})
+		for i := range d.Nodes[:20] {
+			d.Nodes[i].Status, d.Nodes[i].Health, d.Nodes[i].Attrs, d.Nodes[i].Labels = "Changed", topo.Error, []topo.Pair{{Key: "app", Value: "new"}}, nil
+		}
+		gone := store.Delta{Nodes: d.Nodes[:20], GoneNodes: []topo.ID{d.Nodes[25].Ref.ID(), d.Nodes[35].Ref.ID()}}
+		for _, e := range d.Edges[:20] {
+			gone.GoneEdges = append(gone.GoneEdges, e.Key())
+		}
+		s.apply(gone)
+		h.must(h.Store.ReadAt(h.ctx, h.tenant, store.When{Position: at}, func(_ context.Context, snap store.Snapshot) error {
+			h.equal(h.answers(snap, s.at, filters), now)
+			return nil
+		}))
+		if seed == 0 {
+			h.read(func(snap store.Snapshot) error {
+				if fmt.Sprint(h.answers(snap, s.at, filters)) == fmt.Sprint(now) {
+					h.Fatal("nothing has changed")
+				}
+				return nil
+			})
+		}
+		h.must(h.Store.DeleteCluster(h.ctx, s.at))
+	}
+}
+
+// answers are those to all kinds of questions.
+func (h *house) answers(s store.Snapshot, at store.Scope, filters []store.Filter) (all []any) {
+	h.Helper()
+	add := func(v any, err error) {
+		h.Helper()
+		h.must(err)
+		all = append(all, v)
+	}
+	by := []store.Dimension{store.ByNamespace, store.ByApplication}
+	for _, f := range filters {
+		groups, err := s.Groups(h.ctx, f, by, 100)
+		add(groups, err)
+		edges, err := s.GroupEdges(h.ctx, f, by, groups, nil)
+		add(edges, err)
+		loose, err := s.Unlinked(h.ctx, f, store.Both, nil, nil, 100)
+		add(loose, err)
+		dangling, err := s.Dangling(h.ctx, f, nil, 100)
+		add(dangling, err)
+		rows, _, err := s.Search(h.ctx, f, 100)
+		add(rows, err)
+		for _, key := range []string{"namespace", "kind", "app", "label:", "label:k", "image"} {
+			values, err := s.Values(h.ctx, f, key, "", 100)
+			add(values, err)
+		}
+	}
+	counts, err := s.Counts(h.ctx, h.everything(), clustersOf(at))
+	add(counts, err)
+	numbers, err := s.EdgeCounts(h.ctx, h.everything(), clustersOf(at))
+	add(numbers, err)
+	cycles, err := s.OwnerCycles(h.ctx, at, 10)
+	add(cycles, err)
+	return all
+}
