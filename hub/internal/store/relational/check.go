@@ -150,11 +150,13 @@ type rule struct {
 func of(alias string) string { return alias + `.tenant_id = $1 AND ` + alias + `.cluster_id = $2` }
 
 func lacksRef(from, key string) string {
-	return `SELECT x.` + key + ` FROM ` + from + ` x WHERE ` + of("x") + ` AND NOT EXISTS (SELECT 1 FROM refs f WHERE f.tenant_id = $1 AND f.cluster_id = $2 AND f.id = x.` + key + `)`
+	return `SELECT x.` + key + ` FROM ` + from + ` x WHERE ` + of("x") + `
+		AND NOT EXISTS (SELECT 1 FROM refs f WHERE f.tenant_id = $1 AND f.cluster_id = $2 AND f.id = x.` + key + `)`
 }
 
 func lacksEnd(end string) string {
-	return `SELECT e.source, e.rule, e.path FROM edges e WHERE ` + of("e") + ` AND NOT EXISTS (SELECT 1 FROM resources r WHERE r.tenant_id = $1 AND r.cluster_id = $2 AND r.id = e.` + end + `)`
+	return `SELECT e.source, e.rule, e.path FROM edges e WHERE ` + of("e") + `
+		AND NOT EXISTS (SELECT 1 FROM resources r WHERE r.tenant_id = $1 AND r.cluster_id = $2 AND r.id = e.` + end + `)`
 }
 
 // overlap finds versions that end before they begin, or after the next one began. The first key column is an identity's.
@@ -172,18 +174,22 @@ func (k *inspection) rules() []rule {
 	rules := []rule{
 		{"edge-ends", "an edge of the rule %s at %s has no source", lacksEnd("source"), 2},
 		{"edge-ends", "an edge of the rule %s at %s has no target", lacksEnd("target"), 2},
-		{"edge-type", "an edge of the rule %s has the type %q, which doesn't exist", `SELECT e.source, e.rule, e.type FROM edges e WHERE ` + of("e") + ` AND e.type NOT IN (` + strings.Join(legal, ", ") + `)`, 2},
+		{"edge-type", "an edge of the rule %s has the type %q, which doesn't exist",
+			`SELECT e.source, e.rule, e.type FROM edges e WHERE ` + of("e") + ` AND e.type NOT IN (` + strings.Join(legal, ", ") + `)`, 2},
 		{"duplicate", "there is more than one row of it", `SELECT d.id FROM (SELECT r.id, row_number() OVER (PARTITION BY r.api_group, r.kind, r.namespace, r.name ORDER BY r.id) AS n
 			FROM resources r WHERE ` + of("r") + `) AS d WHERE d.n = 2`, 0},
-		{"duplicate", "there is more than one edge of the rule %s to the same target", `SELECT e.source, e.rule FROM edges e WHERE ` + of("e") + ` GROUP BY e.source, e.target, e.rule, e.disc HAVING count(*) > 1`, 1},
-		{"value", "presence or health is no known value", fmt.Sprintf(`SELECT r.id FROM resources r WHERE `+of("r")+` AND (r.presence NOT BETWEEN 0 AND %d OR r.health NOT BETWEEN 0 AND %d)`, topo.Unobserved, topo.Error), 0},
+		{"duplicate", "there is more than one edge of the rule %s to the same target",
+			`SELECT e.source, e.rule FROM edges e WHERE ` + of("e") + ` GROUP BY e.source, e.target, e.rule, e.disc HAVING count(*) > 1`, 1},
+		{"value", "presence or health is no known value",
+			fmt.Sprintf(`SELECT r.id FROM resources r WHERE `+of("r")+` AND (r.presence NOT BETWEEN 0 AND %d OR r.health NOT BETWEEN 0 AND %d)`, topo.Unobserved, topo.Error), 0},
 		{"labels", "the labels' table has %s=%s, which the row doesn't have", `SELECT l.id, l.key, l.value FROM labels l WHERE ` + of("l") + ` AND NOT EXISTS (SELECT 1 FROM resources r CROSS JOIN ` +
 			k.b.sql.Lateral + k.b.sql.Pairs("r.labels") + ` WHERE r.tenant_id = $1 AND r.cluster_id = $2 AND r.id = l.id AND kv.key = l.key AND kv.value = l.value)`, 2},
 	}
 	for _, h := range []struct{ table, key string }{{"resources", "id"}, {"edges", "source, id"}, {"labels", "id, key"}, {"manifests", "id"}} {
 		rules = append(rules, rule{"history", "versions in " + h.table + " overlap", overlap(h.table, h.key), 0})
 	}
-	for _, r := range [][2]string{{"resources_history", "id"}, {"labels_history", "id"}, {"edges", "source"}, {"edges", "target"}, {"edges_history", "source"}, {"edges_history", "target"}, {"manifests", "id"}, {"manifests_history", "id"}} {
+	for _, r := range [][2]string{{"resources_history", "id"}, {"labels_history", "id"}, {"edges", "source"}, {"edges", "target"}, {"edges_history", "source"},
+		{"edges_history", "target"}, {"manifests", "id"}, {"manifests_history", "id"}} {
 		rules = append(rules, rule{"refs", "the identity of a key in " + r[0] + " is missing", lacksRef(r[0], r[1]), 0})
 	}
 	return rules
