@@ -71,6 +71,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Body) {
 		"Events":             events,
 		"Terms":              terms,
 		"Questions":          questions,
+		"QuestionsThen":      questionsThen,
 		"OwnerCycles":        ownerCycles,
 		"GroupViews":         groupViews,
 		"Search":             search,
