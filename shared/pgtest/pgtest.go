@@ -63,7 +63,7 @@ func Kept(ctx context.Context, dir string) (*Server, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	stop, dsn, err := run(ctx, bin, dir, who, true, "-c", "shared_buffers=2GB", "-c", "max_wal_size=8GB", "-c", "autovacuum=off")
+	stop, dsn, err := run(ctx, bin, dir, who, true, "-c", "shared_buffers=4GB", "-c", "max_wal_size=8GB", "-c", "autovacuum=off")
 	if err != nil {
 		return nil, err
 	}

@@ -77,17 +77,23 @@ func (q *Querier) List(ctx context.Context, p fleet.Principal, w Where, page Pag
 
 // list gives a page of what a filter means; question is what its continue token is bound to. A place without a position is the beginning.
 func (r *reading) list(ctx context.Context, f store.Filter, place listPlace, question any, limit int) (*ResourceList, error) {
-	after := &place.After
-	if place.Position == 0 {
+	after, first := &place.After, place.Position == 0
+	if first {
 		after, place.Position = nil, r.Position()
-		var err error
-		if place.Total.Count, place.Total.Exact, err = r.Number(ctx, f, maxTotal); err != nil {
-			return nil, err
-		}
 	}
 	rows, err := r.Resources(ctx, f, after, limit+1)
 	if err != nil {
 		return nil, err
+	}
+	switch {
+	case first && len(rows) <= limit: // that is all
+		place.Total = Total{Count: len(rows), Exact: true}
+	case first:
+		n, exact, err := r.Number(ctx, f, maxTotal)
+		if err != nil {
+			return nil, err
+		}
+		place.Total = Total{Count: max(n, len(rows)), Exact: exact}
 	}
 	out := &ResourceList{Items: make([]Resource, 0, min(limit, len(rows))), Total: place.Total}
 	if len(rows) > limit {

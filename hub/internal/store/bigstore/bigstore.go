@@ -97,8 +97,14 @@ func (b *Big) open(ctx context.Context, say func(format string, args ...any)) er
 			return err
 		}
 	}
+	if err := b.exec(ctx, dsn, warm); err != nil {
+		say("the database starts cold: %v", err)
+	}
 	return b.look(ctx)
 }
+
+// warm brings tables and indexes into the server's memory, where those of a hub are that has run for a while.
+const warm = `CREATE EXTENSION IF NOT EXISTS pg_prewarm; SELECT sum(pg_prewarm(oid)) FROM pg_class WHERE relkind IN ('r', 'i') AND relnamespace = 'public'::regnamespace`
 
 // nameOf makes the database's name from the schema's text and the shape.
 func nameOf() (string, error) {

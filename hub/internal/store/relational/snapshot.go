@@ -23,6 +23,7 @@ type snapshot struct {
 	floor  topo.Position // the earliest whose rows are all kept
 	asked  time.Time     // the instant that freshness is of; zero: now
 	seen   *sight        // read when first needed
+	noted  *noted        // what the list before found out
 	tables sources
 }
 
@@ -195,23 +196,6 @@ func (s *snapshot) page(ctx context.Context, seen *sight, a *access, f *store.Fi
 		order += ", r.cluster_id"
 	}
 	return s.rows(ctx, seen, table, w.String()+order+` LIMIT `+w.param(limit), w.args)
-}
-
-// Number implements store.Snapshot.
-func (s *snapshot) Number(ctx context.Context, f store.Filter, limit int) (n int, exact bool, err error) {
-	_, a, err := s.access(ctx, f.View, f.Clusters)
-	if err != nil || a.empty() {
-		return 0, true, err
-	}
-	w, err := s.filtered(&a, &f)
-	if err != nil {
-		return 0, false, err
-	}
-	sql := `SELECT count(*) FROM (SELECT 1 FROM ` + s.tables.resources + ` r WHERE ` + w.String() + ` LIMIT ` + w.param(limit+1) + `) AS few`
-	if _, err := queryOne(ctx, s.conn, sql, w.args, &n); err != nil {
-		return 0, false, err
-	}
-	return min(n, limit), n <= limit, nil
 }
 
 // Nodes implements store.Snapshot.

@@ -16,7 +16,7 @@ import (
 // these; else by walking along the list's order until the page is full. Which is shorter a planner can't know, who doesn't see how the conditions
 // depend on each other: it took a second where either way takes 20 ms. So it is tried here, each way with a bound.
 const (
-	fewLabelled = 3000 // rows with a label that are looked up one by one
+	fewLabelled = 6000 // rows with a label that are looked up one by one
 	shortWalk   = 3000 // rows walked along first
 	longWalk    = 15000
 )
@@ -196,9 +196,9 @@ func (w *where) narrow(f *store.Filter) {
 	}
 }
 
-// rarest gives the requirement on a label that the fewest rows fulfil, if they are few.
-func (p *stroll) rarest(ctx context.Context) (best *store.Requirement, err error) {
-	least := fewLabelled + 1
+// rarest gives the requirement on a label that the fewest rows fulfil, and their number, if they are few.
+func (p *stroll) rarest(ctx context.Context) (best *store.Requirement, least int, err error) {
+	least = fewLabelled + 1
 	for i := range p.f.Labels {
 		q := &p.f.Labels[i]
 		if q.Op != store.In && q.Op != store.Exists || q.Op == store.In && len(q.Values) == 0 {
@@ -209,13 +209,13 @@ func (p *stroll) rarest(ctx context.Context) (best *store.Requirement, err error
 		w.having(q, p.a)
 		var n int
 		if _, err := queryOne(ctx, p.s.conn, "SELECT count(*) FROM (SELECT 1 FROM labels l WHERE "+w.String()+" LIMIT "+w.param(least)+") AS few", w.args, &n); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if n < least {
 			least, best = n, q
 		}
 	}
-	return best, nil
+	return best, least, nil
 }
 
 // having adds what a requirement asks of rows l of labels, in the cluster of an access where it is only one.
@@ -231,25 +231,75 @@ func (w *where) having(q *store.Requirement, a *access) {
 
 // labelled lists the page from the rows that fulfil a requirement, where these are few.
 func (p *stroll) labelled(ctx context.Context) ([]store.Row, bool, error) {
-	q, err := p.rarest(ctx)
+	q, _, err := p.rarest(ctx)
 	if err != nil || q == nil {
 		return nil, false, err
 	}
-	w, _, err := p.meant()
+	table, w, err := p.withLabel(q, fewLabelled)
 	if err != nil {
 		return nil, false, err
+	}
+	rows, err := p.sorted(ctx, table, w)
+	return rows, true, err
+}
+
+// spot is where a row is.
+type spot struct {
+	cluster int64
+	id      topo.ID
+}
+
+// sorted gives the first rows of a table in the list's order. What is sorted is only what the order goes by; the page's rows are fetched then. How many
+// there are in all is found on the way, and noted for who asks next.
+func (p *stroll) sorted(ctx context.Context, table string, w *where) ([]store.Row, error) {
+	var all int
+	places, err := queryAll(ctx, p.s.conn, func(rows Rows, at *spot) error { return rows.Scan(&at.cluster, &at.id, &all) },
+		`SELECT r.cluster_id, r.id, count(*) OVER () FROM `+table+` AS r WHERE `+w.String()+` ORDER BY `+keyOrder+` LIMIT `+w.param(p.limit), w.args...)
+	if err != nil {
+		return nil, err
+	}
+	if p.after == nil {
+		p.s.noted = &noted{filter: *p.f, n: all}
+	}
+	clusters, ids := make([]int64, len(places)), make([]topo.ID, len(places))
+	for i, at := range places {
+		clusters[i], ids[i] = at.cluster, at.id
+	}
+	page := p.s.where("r")
+	from := `(SELECT r.* FROM unnest(` + page.param(clusters) + `::bigint[], ` + page.param(ids) + `::uuid[]) AS k(cluster_id, id)
+		CROSS JOIN LATERAL (SELECT r.* FROM resources r WHERE r.tenant_id = $1 AND r.cluster_id = k.cluster_id AND r.id = k.id LIMIT 1) AS r)`
+	return p.among(ctx, from, page)
+}
+
+// withLabel gives a table of rows r that fulfil a requirement on a label, the first so many, and the conditions that are left to ask of them.
+func (p *stroll) withLabel(q *store.Requirement, most int) (table string, w *where, err error) {
+	if w, _, err = p.besides(q).meant(); err != nil {
+		return "", nil, err
 	}
 	l := w.apart()
 	l.conditions = []string{"l.tenant_id = $1"}
 	l.having(q, p.a)
+	limit := l.param(most)
 	w.args = l.args
 	each := "SELECT DISTINCT"
 	if q.Op == store.In && len(q.Values) == 1 { // that is their key
 		each = "SELECT"
 	}
-	rows, err := p.among(ctx, `(SELECT r.* FROM (`+each+` l.cluster_id, l.id FROM labels l WHERE `+l.String()+`) AS l CROSS JOIN LATERAL (SELECT r.* FROM resources r
-		WHERE r.tenant_id = $1 AND r.cluster_id = l.cluster_id AND r.id = l.id LIMIT 1) AS r)`, w)
-	return rows, true, err
+	return `(SELECT r.* FROM (` + each + ` l.cluster_id, l.id FROM labels l WHERE ` + l.String() + ` LIMIT ` + limit + `) AS l CROSS JOIN LATERAL (SELECT r.* FROM resources r
+		WHERE r.tenant_id = $1 AND r.cluster_id = l.cluster_id AND r.id = l.id LIMIT 1) AS r)`, w, nil
+}
+
+// besides is the same page, without one of the requirements on labels.
+func (p *stroll) besides(q *store.Requirement) *stroll {
+	rest, f := *p, *p.f
+	f.Labels = nil
+	for i := range p.f.Labels {
+		if &p.f.Labels[i] != q {
+			f.Labels = append(f.Labels, p.f.Labels[i])
+		}
+	}
+	rest.f = &f
+	return &rest
 }
 
 // labelInRow asks the row's own column, for a walk that has the row at hand.
