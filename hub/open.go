@@ -15,6 +15,9 @@ func openStore(ctx context.Context, cfg Config, log *zap.Logger) (store.Store, e
 	if cfg.isPostgres() {
 		log.Info("the database is Postgres")
 		s, err := postgres.Open(ctx, postgres.Config{DSN: cfg.Database, Migrate: true})
+		if err == nil && s.SlowSearch() != nil {
+			log.Warn("searches read every text", zap.Error(s.SlowSearch()))
+		}
 		return opened(s, err)
 	}
 	file, err := cfg.sqliteFile()
