@@ -26,7 +26,8 @@ type Store interface {
 type Step func(ctx context.Context, tenant fleet.TenantID) (more bool, err error)
 
 const (
-	poll        = 5 * time.Second // covers a doorbell that was missed
+	poll        = 30 * time.Second // covers a ring that was missed; each asks for every tenant
+	retry       = 5 * time.Second  // after the doorbell was out of order
 	stepTimeout = time.Minute
 )
 
@@ -39,6 +40,17 @@ func Run(ctx context.Context, s Store, name string, step Step, log *zap.Logger) 
 	g.Go(func() error { f.listen(ctx); return nil })
 	g.Go(func() error { f.work(ctx); return nil })
 	return g.Wait()
+}
+
+// Any is a store that stands for one tenant, 0, of whichever tenant something is told: for a step that looks after all of them at once.
+func Any(s Store) Store { return anyTenant{s} }
+
+type anyTenant struct{ Store }
+
+func (anyTenant) Tenants(context.Context) ([]fleet.Tenant, error) { return []fleet.Tenant{{}}, nil }
+
+func (a anyTenant) Doorbell(ctx context.Context, ring func(fleet.TenantID)) error {
+	return a.Store.Doorbell(ctx, func(fleet.TenantID) { ring(0) })
 }
 
 type follower struct {
@@ -56,7 +68,7 @@ func (f *follower) listen(ctx context.Context) {
 		if err := f.store.Doorbell(ctx, f.ring); err != nil && ctx.Err() == nil {
 			f.log.Warn("the feed's doorbell is out of order; polling", zap.Error(err))
 		}
-		wait := time.NewTimer(poll)
+		wait := time.NewTimer(retry)
 		select {
 		case <-ctx.Done():
 		case <-wait.C:

@@ -83,3 +83,25 @@ func TestPollsFindWhatNoBellTold(t *testing.T) {
 		t.Errorf("%d calls, want those of the start and of two polls, for two tenants; a failure ends none of them", calls)
 	}
 }
+
+func TestAnyTenantIsOne(t *testing.T) {
+	b := &bells{ring: make(chan fleet.TenantID)}
+	var calls []fleet.TenantID
+	synctest.Test(t, func(t *testing.T) {
+		b.ring = make(chan fleet.TenantID)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		step := func(_ context.Context, tenant fleet.TenantID) (bool, error) { calls = append(calls, tenant); return false, nil }
+		go func() { done <- Run(ctx, Any(b), "test", step, zap.NewNop()) }()
+		synctest.Wait()
+		b.ring <- 2
+		synctest.Wait()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	if want := []fleet.TenantID{0, 0}; !slices.Equal(calls, want) {
+		t.Errorf("the step was called for %v, want %v: at the start, and for the ring", calls, want)
+	}
+}
