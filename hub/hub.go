@@ -256,7 +256,9 @@ func (h *Hub) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.live.Run(ctx) })
 	g.Go(func() error { return h.shared.Run(ctx) })
-	g.Go(func() error { return follow.Run(ctx, follow.Any(h.store), "the index of searches", h.index, h.log.Named("search")) })
+	g.Go(func() error {
+		return follow.Run(ctx, follow.Any(h.store), "the index of searches", h.index, h.log.Named("search"))
+	})
 	// These run also when nothing is configured: they forget what plugins and rules that are no longer left behind.
 	g.Go(func() error { return h.turns.Run(ctx) })
 	g.Go(func() error { return h.plugins.Run(ctx) })

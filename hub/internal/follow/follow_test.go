@@ -91,7 +91,10 @@ func TestAnyTenantIsOne(t *testing.T) {
 		b.ring = make(chan fleet.TenantID)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
-		step := func(_ context.Context, tenant fleet.TenantID) (bool, error) { calls = append(calls, tenant); return false, nil }
+		step := func(_ context.Context, tenant fleet.TenantID) (bool, error) {
+			calls = append(calls, tenant)
+			return false, nil
+		}
 		go func() { done <- Run(ctx, Any(b), "test", step, zap.NewNop()) }()
 		synctest.Wait()
 		b.ring <- 2
