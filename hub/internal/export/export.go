@@ -98,6 +98,14 @@ type Options struct {
 	Title    string            // what was asked for, in a few words
 	Clusters map[string]string // names of clusters, by id; one that is missing is shown by its id
 	Table    Table             // of CSV
+	Most     int               // nodes that a picture shows before it shows groups; 0: MaxDrawn
+}
+
+func (o *Options) drawn() int {
+	if o.Most > 0 {
+		return min(o.Most, MaxDrawn)
+	}
+	return MaxDrawn
 }
 
 func (o *Options) cluster(id string) string {

@@ -16,7 +16,7 @@ import (
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
-// MaxDrawn is the number of nodes that a picture shows at most. A larger graph is drawn as groups.
+// MaxDrawn is the number of nodes that a picture can show at most; Options may say less. A larger graph is drawn as groups.
 const MaxDrawn = 1000
 
 // Groups are the resources of a graph too large to be drawn, counted by what they have in common.
@@ -50,15 +50,15 @@ func Draw(w io.Writer, f Format, pages iter.Seq2[*query.Graph, error], groups fu
 	if paint == nil {
 		return fault.New(fault.BadRequest, "%q is not a format of pictures", f).WithField("format", "must be svg, png or pdf")
 	}
-	var held gatherer
+	held := gatherer{most: o.drawn()}
 	switch err := newMerge(&held).all(pages); {
 	case err == nil:
 		return paint(w, compose(ofGraph(&held.graph, &o)))
 	case !held.full:
 		return err
 	case groups == nil:
-		return fault.New(fault.BadRequest, "a picture shows %d nodes at most, and these are more: restrict what is asked for, or choose a text format", MaxDrawn).
-			WithField("format", "%s draws up to %d nodes", f, MaxDrawn)
+		return fault.New(fault.BadRequest, "a picture shows %d nodes at most, and these are more: restrict what is asked for, or choose a text format", held.most).
+			WithField("format", "%s draws up to %d nodes", f, held.most)
 	}
 	g, err := groups(MaxDrawn)
 	if err != nil {
@@ -75,13 +75,14 @@ var painters = map[Format]func(io.Writer, *scene) error{SVG: writeSVG, PNG: writ
 // gatherer is an encoder that keeps the graph, as long as it can be drawn.
 type gatherer struct {
 	graph query.Graph
+	most  int // nodes
 	full  bool
 }
 
 func (g *gatherer) begin(*query.Graph) error { return nil }
 
 func (g *gatherer) node(n *query.GraphNode) error {
-	if len(g.graph.Nodes) == MaxDrawn {
+	if len(g.graph.Nodes) == g.most {
 		g.full = true
 		return fault.New(fault.BadRequest, "too many nodes")
 	}

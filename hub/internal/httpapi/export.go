@@ -45,7 +45,7 @@ type ExportParams struct {
 	Type      []string `query:"type,explode" doc:"edge types"`
 	QueryParam
 	AtParam
-	Format string `query:"format" required:"true" enum:"json,graphml,dot,mermaid,csv,svg,png,pdf" doc:"pictures show up to 1000 nodes, and groups where there are more"`
+	Format string `query:"format" required:"true" enum:"json,graphml,dot,mermaid,csv,svg,png,pdf" doc:"pictures show up to 400 nodes, and groups where there are more; up to 1000 around a focus"`
 	What   string `query:"what" enum:"nodes,edges" doc:"which table of csv; nodes where it isn't given"`
 }
 
@@ -197,8 +197,8 @@ func (e *exporter) drawn(ctx context.Context) (*huma.StreamResponse, error) {
 	}
 	var file bytes.Buffer
 	groups := func(most int) (*export.Groups, error) { return e.groups(ctx, most) }
-	if e.focus != nil {
-		groups = nil
+	if e.options.Most = legible; e.focus != nil { // what is around something has no groups
+		groups, e.options.Most = nil, export.MaxDrawn
 	}
 	if err := export.Draw(&file, e.format, e.pages(ctx), groups, e.options); err != nil {
 		return nil, err
@@ -230,7 +230,7 @@ func (e *exporter) groups(ctx context.Context, most int) (*export.Groups, error)
 	return nil, nil
 }
 
-// legible is how many groups a picture shows that people are to read.
+// legible is how many nodes or groups a picture shows that people are to read.
 const legible = 400
 
 func drawable(found *query.Groups, by []store.Dimension) *export.Groups {
