@@ -373,6 +373,7 @@ func TestFlappingMakesNoStorm(t *testing.T) {
 	}
 	r.set(node("Pod shop/gone", topo.Error))
 	r.cluster.Apply(topo.Delta{GoneNodes: []topo.ID{querytest.Ref("Pod shop/gone").ID()}})
+	went := time.Now()
 	r.set(node("Pod shop/last", topo.Error))
 	r.until("the last is told", func() bool { return slices.Contains(r.sink.changes(), "health Pod shop/last unknown>error") })
 	r.sink.mu.Lock()
@@ -386,8 +387,8 @@ func TestFlappingMakesNoStorm(t *testing.T) {
 					t.Errorf("%+v", c)
 				}
 			}
-			if c.Object == "gone" {
-				t.Error("what went is told")
+			if c.Object == "gone" && n.At.After(went.Add(time.Second)) { // a window may end while it is there, or before its end was read
+				t.Error("what went is told, though it went long before")
 			}
 		}
 	}
