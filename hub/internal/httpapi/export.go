@@ -218,16 +218,19 @@ func (e *exporter) groups(ctx context.Context, most int) (*export.Groups, error)
 	case len(w.Clusters) == 1:
 		ways = [][]store.Dimension{{store.ByNamespace, store.ByApplication}, {store.ByNamespace, store.ByKind}, {store.ByNamespace}}
 	}
-	for i, by := range ways {
-		found, err := e.api.cfg.Query.Groups(ctx, e.p, query.GroupQuestion{Where: e.graph.Where, Types: e.graph.Types, By: by, Limit: min(most, legible)})
+	var found *query.Groups
+	var by []store.Dimension
+	for _, by = range ways { // the last is the coarsest
+		var err error
+		found, err = e.api.cfg.Query.Groups(ctx, e.p, query.GroupQuestion{Where: e.graph.Where, Types: e.graph.Types, By: by, Limit: min(most, legible)})
 		if err != nil {
 			return nil, err
 		}
-		if found.Truncated == nil || i == len(ways)-1 {
-			return drawable(found, by), nil
+		if found.Truncated == nil {
+			break
 		}
 	}
-	return nil, nil
+	return drawable(found, by), nil
 }
 
 // legible is how many nodes or groups a picture shows that people are to read.

@@ -69,7 +69,7 @@ func read[I any, O interface{ ReadAt() topo.Position }](a *API, op huma.Operatio
 	})
 	handle(a, op, func(ctx context.Context, in *I) (*answer[O], error) {
 		i := infoOf(ctx)
-		if i.match != "" {
+		if i.match != "" && !drifts(i.uri) {
 			at, err := a.cfg.Query.Position(ctx, i.principal.Tenant)
 			if err != nil {
 				return nil, err
@@ -84,6 +84,18 @@ func read[I any, O interface{ ReadAt() topo.Position }](a *API, op huma.Operatio
 		}
 		return &answer[O]{ETag: a.tag(i, out.ReadAt()), CacheControl: "private, no-cache", Body: out}, nil
 	})
+}
+
+// drifts tells that an answer may change though the position doesn't: it is about a time that is counted from now.
+func drifts(uri string) bool {
+	_, query, _ := strings.Cut(uri, "?")
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return true
+	}
+	ago := slices.ContainsFunc([]string{"at", "from", "to"}, func(key string) bool { return strings.HasPrefix(values.Get(key), "-") })
+	q := strings.ToLower(values.Get("q"))
+	return ago || strings.Contains(q, "age<") || strings.Contains(q, "age>")
 }
 
 // tag names an answer. It is weak: two answers with it mean the same, but the last sign of life of a cluster may differ.

@@ -132,3 +132,25 @@ func TestPagesAreOfOneMoment(t *testing.T) {
 func vertexPod(i int) string {
 	return "Pod shop/p" + string([]byte{'0', '0', '0', '0', byte('0' + i/10), byte('0' + i%10)})
 }
+
+// An age is counted from now: the page after may be asked for later, with another instant in the term.
+func TestPagesGoOnWhileAgesGrow(t *testing.T) {
+	st, p := fresh(t)
+	querytest.New(t, st, p.Tenant, "c").Load(querytest.Shop())
+	where := func(instant string) Where {
+		return Where{Terms: []store.Term{{Key: store.AgeKey, Op: store.Less, Values: []string{instant}}}}
+	}
+	first, err := New(st).List(t.Context(), p, where("1800000000"), Page{Limit: 3})
+	if err != nil || first.Continue == "" {
+		t.Fatalf("%+v %v", first, err)
+	}
+	next, err := New(st).List(t.Context(), p, where("1800000005"), Page{Limit: 3, Continue: first.Continue})
+	if err != nil || len(next.Items) != 3 || next.Items[0].ID == first.Items[0].ID {
+		t.Errorf("%+v %v", next, err)
+	}
+	other := where("1800000000")
+	other.Terms[0].Op = store.Greater
+	if _, err := New(st).List(t.Context(), p, other, Page{Limit: 3, Continue: first.Continue}); !fault.Is(err, fault.BadRequest) {
+		t.Errorf("the token serves another question: %v", err)
+	}
+}

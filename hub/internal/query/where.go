@@ -27,9 +27,16 @@ type Where struct {
 	At         store.When // a continue token wins over it: the pages of an answer are all read at the position of the first
 }
 
-// lasting is the question without its moment: what a continue token is bound to. A moment counted from now is another one at each page.
+// lasting is the question without its moment: what a continue token is bound to. A moment or an age counted from now is another one at
+// each page.
 func (w Where) lasting() Where {
 	w.At = store.When{}
+	w.Terms = slices.Clone(w.Terms)
+	for i := range w.Terms {
+		if w.Terms[i].Key == store.AgeKey {
+			w.Terms[i].Values = nil
+		}
+	}
 	return w
 }
 
