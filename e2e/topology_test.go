@@ -98,7 +98,7 @@ func (q *questions) impact(t *testing.T) {
 }
 
 func (q *questions) groups(t *testing.T) {
-	got := get[struct {
+	type answer struct {
 		Groups []struct {
 			Namespace string
 			Count     int
@@ -106,34 +106,31 @@ func (q *questions) groups(t *testing.T) {
 			Expand    map[string]string
 		}
 		GroupEdges []struct{ Source, Target, Number int }
-	}](t, &q.hub.Client, "/api/v1/topology/groups?groupBy=namespace&cluster="+q.eu.id)
-	sum, worst := 0, map[string]string{}
-	for _, g := range got.Groups {
-		sum += g.Count
-		worst[g.Namespace] = g.Worst
 	}
-	if worst[app.MistakeNamespace] != "error" || len(got.GroupEdges) == 0 {
-		t.Errorf("the groups are %+v", got)
-	}
-	eventually(t, "the groups hold all there is", 10*time.Second, func() error {
-		all := get[info](t, &q.hub.Client, q.at+"/info")
-		if all.Cluster.Resources != sum {
-			return fmt.Errorf("%d resources in groups, %d in all", sum, all.Cluster.Resources)
+	// Other tests change the cluster meanwhile: what is compared must be asked for together.
+	eventually(t, "the groups hold all there is, and expand to what they count", 20*time.Second, func() error {
+		got := get[answer](t, &q.hub.Client, "/api/v1/topology/groups?groupBy=namespace&cluster="+q.eu.id)
+		all := get[info](t, &q.hub.Client, q.at+"/info").Cluster.Resources
+		sum, worst := 0, map[string]string{}
+		for _, g := range got.Groups {
+			sum += g.Count
+			worst[g.Namespace] = g.Worst
+			if g.Namespace != "shop" {
+				continue
+			}
+			values := url.Values{"cluster": {q.eu.id}, "limit": {"1000"}}
+			for k, v := range g.Expand {
+				values.Set(k, v)
+			}
+			if list := get[page[stack.Resource]](t, &q.hub.Client, "/api/v1/resources?"+values.Encode()); len(list.Items) != g.Count {
+				return fmt.Errorf("the group of shop counts %d and expands to %d", g.Count, len(list.Items))
+			}
+		}
+		if all != sum || worst[app.MistakeNamespace] != "error" || len(got.GroupEdges) == 0 {
+			return fmt.Errorf("%d resources in groups, %d in all; the mistake's namespace is %q; %d edges", sum, all, worst[app.MistakeNamespace], len(got.GroupEdges))
 		}
 		return nil
 	})
-	for _, g := range got.Groups {
-		if g.Namespace != "shop" {
-			continue
-		}
-		values := url.Values{"cluster": {q.eu.id}, "limit": {"1000"}}
-		for k, v := range g.Expand {
-			values.Set(k, v)
-		}
-		if list := get[page[stack.Resource]](t, &q.hub.Client, "/api/v1/resources?"+values.Encode()); len(list.Items) != g.Count {
-			t.Errorf("the group of shop counts %d and expands to %d", g.Count, len(list.Items))
-		}
-	}
 }
 
 func (q *questions) health(t *testing.T) {
