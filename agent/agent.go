@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kubilitics/kubilitics/agent/internal/enroll"
+	"github.com/kubilitics/kubilitics/agent/internal/kubeserve"
 	"github.com/kubilitics/kubilitics/agent/internal/uplink"
 	"github.com/kubilitics/kubilitics/agent/internal/watch"
 	tunnelv1 "github.com/kubilitics/kubilitics/proto/tunnel/v1"
@@ -38,6 +39,7 @@ type Agent struct {
 	endpoint tunnel.Endpoint
 	table    *rules.Table
 	source   *watch.Source
+	door     *kubeserve.Door
 	instance string
 
 	mu   sync.Mutex
@@ -57,6 +59,10 @@ func New(cfg Config, log *zap.Logger) (a *Agent, err error) {
 		return nil, err
 	}
 	if a.table, err = cfg.ruleTable(); err != nil {
+		return nil, err
+	}
+	a.door, err = kubeserve.New(kubeserve.Config{REST: a.rest, Access: kubeserve.Access(cfg.Access), Prefix: cfg.UserPrefix, Log: log.Named("kube")})
+	if err != nil {
 		return nil, err
 	}
 	a.source, err = watch.New(watch.Config{
@@ -115,6 +121,7 @@ func endpoint(cfg Config) (tunnel.Endpoint, error) {
 func (a *Agent) Run(ctx context.Context) error {
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.source.Run(running) })
+	g.Go(func() error { return a.door.Run(running) })
 	g.Go(func() error { return a.tell(running, g) })
 	err := g.Wait()
 	if ctx.Err() != nil && fault.Is(err, fault.Unavailable) {
@@ -168,6 +175,7 @@ func (a *Agent) dial(m *enroll.Member) func(context.Context, map[tunnel.Kind]*tu
 		if _, err := a.ask(ctx); err != nil && a.known().UID == "" {
 			return nil, err
 		}
+		streams[tunnel.HTTP] = a.door.Listener()
 		return m.Dial(ctx, streams)
 	}
 }

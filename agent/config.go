@@ -27,6 +27,9 @@ type Config struct {
 	Namespaces []string `conf:"namespaces" usage:"namespaces to watch; all if empty"`
 	Exclude    []string `conf:"exclude" usage:"kinds not to watch, as Kind.group, or Kind for the core group"`
 
+	Access     string `conf:"access" usage:"what the hub's users may do with the cluster's Kubernetes API through this agent: none, read, operate (both as this agent's account), or impersonate"`
+	UserPrefix string `conf:"user-prefix" usage:"stands before the names of users and groups that are impersonated"`
+
 	Rules string `conf:"rules" usage:"YAML file with rows of your own for the table of relationships"`
 
 	Log LogConfig `conf:"log"`
@@ -46,7 +49,7 @@ const (
 
 // DefaultConfig is what holds where nothing else is said.
 func DefaultConfig() Config {
-	return Config{StateDir: defaultStateDir(), Share: shareManifests, Log: LogConfig{Level: "info", Format: "json"}}
+	return Config{StateDir: defaultStateDir(), Share: shareManifests, Access: "read", UserPrefix: "kubilitics:", Log: LogConfig{Level: "info", Format: "json"}}
 }
 
 func defaultStateDir() string {

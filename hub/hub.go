@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/kubilitics/kubilitics/hub/internal/audit"
 	"github.com/kubilitics/kubilitics/hub/internal/auth"
 	"github.com/kubilitics/kubilitics/hub/internal/enroll"
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
@@ -26,9 +28,13 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/gateway"
 	"github.com/kubilitics/kubilitics/hub/internal/httpapi"
 	"github.com/kubilitics/kubilitics/hub/internal/ingest"
+	"github.com/kubilitics/kubilitics/hub/internal/kubefleet"
+	"github.com/kubilitics/kubilitics/hub/internal/kubeproxy"
 	"github.com/kubilitics/kubilitics/hub/internal/live"
 	"github.com/kubilitics/kubilitics/hub/internal/notify"
+	"github.com/kubilitics/kubilitics/hub/internal/ops"
 	"github.com/kubilitics/kubilitics/hub/internal/plugin"
+	"github.com/kubilitics/kubilitics/hub/internal/pods"
 	"github.com/kubilitics/kubilitics/hub/internal/query"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/hub/internal/turn"
@@ -68,6 +74,8 @@ type Hub struct {
 	turns    *turn.Feeds
 	plugins  *plugin.Host
 	notify   *notify.Service
+	audit    *audit.Log
+	kube     *kubeproxy.Proxy
 	janitor  *janitor
 	draining atomic.Bool
 }
@@ -131,6 +139,7 @@ func (h *Hub) wire() error {
 	h.shared = fleetgraph.New(h.store, h.log.Named("fleetgraph"))
 	h.wirePlugins(reg)
 	h.wireTunnels(authority, reg)
+	h.wireKube(reg)
 	h.wireAPI(authority, reg)
 	h.janitor = newJanitor(h, reg)
 	return nil
@@ -145,6 +154,11 @@ func (h *Hub) wirePlugins(reg prometheus.Registerer) {
 		Targets: h.cfg.Notify.Targets, Rules: h.cfg.Notify.Rules, Store: h.store, Turns: h.turns, Plugins: h.plugins,
 		Log: h.log.Named("notify"), Registerer: reg, HubVersion: obs.Version(),
 	})
+}
+
+func (h *Hub) wireKube(reg prometheus.Registerer) {
+	h.audit = audit.New(audit.Config{Store: h.store, Log: h.log.Named("audit"), Registerer: reg})
+	h.kube = kubeproxy.New(kubeproxy.Config{Tunnels: h.gateway, Clusters: h.store, Audit: h.audit, Log: h.log.Named("kube"), Registerer: reg})
 }
 
 func (h *Hub) identify(p tunnel.Peer) (store.Scope, error) {
@@ -171,6 +185,7 @@ func (h *Hub) wireTunnels(authority *enroll.Authority, reg prometheus.Registerer
 func (h *Hub) wireAPI(authority *enroll.Authority, reg *prometheus.Registry) {
 	proxies, _ := h.cfg.proxies() // checked at the start
 	pin := authority.Pin()
+	asks := query.New(h.store)
 	h.api = httpapi.New(httpapi.Config{
 		Version:        obs.Version(),
 		Authenticator:  h.tokens,
@@ -182,21 +197,39 @@ func (h *Hub) wireAPI(authority *enroll.Authority, reg *prometheus.Registry) {
 		Verifier:       h,
 		Ready:          h.ready,
 		Store:          h.store,
-		Query:          query.New(h.store),
+		Query:          asks,
 		Live:           h.live,
 		Plugins:        h.plugins,
 		Notify:         h.notify,
+		Audit:          h.audit,
+		Kube:           h.kube,
+		Fleet:          kubefleet.New(kubefleet.Config{Query: asks, Live: h.live, Log: h.log.Named("fleet")}),
+		Ops:            ops.New(ops.Config{Kube: h.kube, Query: asks, Log: h.log.Named("ops")}),
+		Pods:           pods.New(pods.Config{Kube: h.kube, Log: h.log.Named("pods")}),
 		Gatherer:       reg,
 		Registerer:     reg,
 		Log:            h.log.Named("api"),
 		AllowedOrigins: h.cfg.CORSOrigins,
 		TrustedProxies: proxies,
 	})
-	mux := http.NewServeMux()
-	mux.Handle(tunnelPath, h.tunnels)
-	mux.Handle("/", h.api)
 	// Headers are bounded in time here; bodies and answers are bounded by the API itself, route by route, because streams have no end.
-	h.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ConnContext: tuned, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: zap.NewStdLog(h.log.Named("http"))}
+	h.http = &http.Server{Handler: h.doors(), ReadHeaderTimeout: 10 * time.Second, ConnContext: tuned, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: zap.NewStdLog(h.log.Named("http"))}
+}
+
+// doors shows each request to who serves it. It is no http.ServeMux, which would send clients elsewhere when their path isn't to its taste: the paths
+// of Kubernetes are judged where they are understood.
+func (h *Hub) doors() http.Handler {
+	kube := h.api.Kube()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == tunnelPath:
+			h.tunnels.ServeHTTP(w, r)
+		case strings.HasPrefix(r.URL.Path, httpapi.KubeRoot):
+			kube.ServeHTTP(w, r)
+		default:
+			h.api.ServeHTTP(w, r)
+		}
+	})
 }
 
 // tuned gives connections the tunnel's socket options: any of them may become one.
@@ -264,6 +297,7 @@ func (h *Hub) run(ctx context.Context) error {
 	g.Go(func() error { return h.plugins.Run(ctx) })
 	g.Go(func() error { return h.notify.Run(ctx) })
 	g.Go(func() error { return h.tokens.Run(ctx) })
+	g.Go(func() error { return h.audit.Run(ctx) })
 	g.Go(func() error { return h.gateway.Run(ctx) })
 	g.Go(func() error { return h.janitor.run(ctx) })
 	g.Go(func() error { return h.enroll.Serve(ctx, h.contacts) })

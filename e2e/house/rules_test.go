@@ -19,6 +19,7 @@ var rank = map[string]int{
 	"shared/tunnel":      1,
 	"shared/join":        2,
 	"shared/plugin":      1,
+	"shared/kube":        1,
 	"hub/internal/fleet": 1,
 	"hub/internal/store": 2,
 
@@ -38,6 +39,10 @@ var rank = map[string]int{
 	"hub/internal/export":             5,
 	"hub/internal/notify":             5,
 	"hub/internal/query/querybench":   6,
+	"hub/internal/audit":              3,
+	"hub/internal/ops":                5,
+	"hub/internal/pods":               5,
+	"hub/internal/kubefleet":          5,
 	"hub/internal/httpapi":            6,
 	"hub":                             7,
 	"hub/cmd":                         8,

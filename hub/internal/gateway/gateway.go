@@ -202,13 +202,30 @@ func (g *Gateway) Live() []store.Scope {
 	return out
 }
 
+// OpenStream opens a stream to the door that a cluster's agent has to its Kubernetes API; HTTP/1.1 is spoken on it. It is Unavailable at once where
+// no session is live. The context bounds the opening alone.
+func (g *Gateway) OpenStream(ctx context.Context, at store.Scope) (*tunnel.Stream, error) {
+	l, err := g.holding(at)
+	if err != nil {
+		return nil, err
+	}
+	return l.session.OpenStream(ctx, tunnel.HTTP)
+}
+
+func (g *Gateway) holding(at store.Scope) (*link, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if l := g.holder[at]; l != nil {
+		return l, nil
+	}
+	return nil, fault.New(fault.Unavailable, "cluster %s has no tunnel to this hub now", at.Cluster)
+}
+
 // control calls an agent. The client is made for the call: one that stays would cost more than all else of an idle agent.
 func (g *Gateway) control(ctx context.Context, at store.Scope, call func(context.Context, tunnelv1.ControlClient) error) error {
-	g.mu.Lock()
-	l := g.holder[at]
-	g.mu.Unlock()
-	if l == nil {
-		return fault.New(fault.Unavailable, "cluster %s has no tunnel to this hub now", at.Cluster)
+	l, err := g.holding(at)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -15,10 +15,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/kubilitics/kubilitics/hub/internal/audit"
 	"github.com/kubilitics/kubilitics/hub/internal/auth"
 	"github.com/kubilitics/kubilitics/hub/internal/enroll"
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+	"github.com/kubilitics/kubilitics/hub/internal/kubefleet"
+	"github.com/kubilitics/kubilitics/hub/internal/kubeproxy"
 	"github.com/kubilitics/kubilitics/hub/internal/live"
+	"github.com/kubilitics/kubilitics/hub/internal/ops"
+	"github.com/kubilitics/kubilitics/hub/internal/pods"
 	"github.com/kubilitics/kubilitics/hub/internal/query"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
@@ -98,6 +103,11 @@ type Config struct {
 	Live          *live.Live
 	Plugins       Plugins
 	Notify        Notify
+	Audit         *audit.Log
+	Kube          *kubeproxy.Proxy
+	Fleet         *kubefleet.Face
+	Ops           *ops.Ops
+	Pods          *pods.Pods
 	Resolver      Resolver     // nil: the Querier's
 	Ready         func() error // says why new callers should go elsewhere, beside what is asked here; nil: nothing does
 	Gatherer      prometheus.Gatherer
@@ -200,6 +210,10 @@ func New(cfg Config) *API {
 		a.tokens()
 		a.plugins()
 		a.notifications()
+		a.operations()
+		a.podStreams()
+		a.auditing()
+		a.kubeconfig()
 		a.documents(r)
 	})
 	return a

@@ -71,7 +71,7 @@ func (c *wsClient) closed() websocket.StatusCode {
 	}
 }
 
-func pods(n int) topo.Delta {
+func somePods(n int) topo.Delta {
 	return topo.Delta{Nodes: []topo.Node{querytest.Node(fmt.Sprint("Pod shop/p", n), "app=web")}}
 }
 
@@ -151,14 +151,14 @@ func TestSocketResumes(t *testing.T) {
 	list := r.get(r.admin, "/api/v1/resources?kind=Pod")
 	from := topo.Position(list.json["position"].(float64))
 	for n := range 10 {
-		r.shop.Apply(pods(n))
+		r.shop.Apply(somePods(n))
 	}
 	c := r.socket(r.admin)
 	c.send(fmt.Sprintf(`{"type":"subscribe","id":"a","from":%d}`, from))
 	c.frame("bookmark")
 	for n := range 20 {
 		if n >= 10 {
-			r.shop.Apply(pods(n))
+			r.shop.Apply(somePods(n))
 		}
 		if f := c.frame("change"); f.Node.Name != fmt.Sprint("p", n) || f.Position != from+topo.Position(n)+1 {
 			t.Fatalf("change %d: %+v", n, f)
@@ -168,7 +168,7 @@ func TestSocketResumes(t *testing.T) {
 
 func TestSocketResets(t *testing.T) {
 	r := newRig(t, options{})
-	r.shop.Apply(pods(1))
+	r.shop.Apply(somePods(1))
 	for more := true; more; { // everything but what is kept for the future
 		var err error
 		if more, err = r.store.Trim(t.Context(), store.Keep{Feed: time.Nanosecond, History: time.Hour, Events: time.Hour}, 1000); err != nil {
@@ -189,7 +189,7 @@ func TestSocketResets(t *testing.T) {
 	}
 	c.send(fmt.Sprintf(`{"type":"subscribe","id":"a","from":%d}`, last))
 	c.frame("bookmark")
-	r.shop.Apply(pods(2))
+	r.shop.Apply(somePods(2))
 	c.frame("change")
 }
 
@@ -203,7 +203,7 @@ func TestASlowSocketIsToldAndHarmsNobody(t *testing.T) {
 	big := strings.Repeat("x", 60_000) // fills the sockets' buffers soon
 	last := topo.Position(0)
 	for n := range 300 {
-		d := pods(n)
+		d := somePods(n)
 		d.Nodes[0].Status = big
 		last = r.shop.Apply(d)
 		if f := quick.frame("change"); f.Position != last {
@@ -246,7 +246,7 @@ func TestAClientThatNeverReadsIsCut(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("still served")
 		}
-		d := pods(n)
+		d := somePods(n)
 		d.Nodes[0].Status = strings.Repeat("x", 60_000)
 		r.shop.Apply(d)
 	}
@@ -264,8 +264,8 @@ func TestSocketAccess(t *testing.T) {
 		t.Errorf("another cluster: %+v", f)
 	}
 	r.shop.Apply(topo.Delta{Nodes: []topo.Node{querytest.Node("Pod bank/hidden"), querytest.Node("Node n2")}, Edges: []topo.Edge{querytest.Edge("Pod shop/web-b", topo.RunsOn, "Node n2")}})
-	other.Apply(pods(1))
-	r.shop.Apply(pods(2))
+	other.Apply(somePods(1))
+	r.shop.Apply(somePods(2))
 	if f := c.frame("change"); f.Node == nil || f.Node.Name != "p2" {
 		t.Errorf("got %+v", f)
 	}
@@ -350,7 +350,7 @@ func TestStreamsOutliveEveryTimeout(t *testing.T) {
 	events.event("bookmark")
 	for n := range 6 {
 		time.Sleep(short) // the point of the test: time passes
-		p := r.shop.Apply(pods(n))
+		p := r.shop.Apply(somePods(n))
 		readOne := make(chan StreamFrame, 1)
 		go func() { readOne <- events.event("change") }()
 		// A client of coder/websocket answers pings while it reads.
@@ -420,8 +420,8 @@ func TestServerSentEvents(t *testing.T) {
 	if f := c.event("change"); f.More || c.last != fmt.Sprint(p) {
 		t.Errorf("second of two: %+v, id %s", f, c.last)
 	}
-	r.shop.Apply(pods(1))
-	r.shop.Apply(pods(2))
+	r.shop.Apply(somePods(1))
+	r.shop.Apply(somePods(2))
 	again := r.sse("/api/v1/stream?what=topology&from=1", "Last-Event-ID", fmt.Sprint(p))
 	again.event("bookmark")
 	for _, want := range []string{"p1", "p2"} {

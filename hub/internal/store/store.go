@@ -30,6 +30,7 @@ type Store interface {
 	Indexer
 	FleetGraph
 	Plugins
+	Audit
 	// Ping tells whether the database answers.
 	Ping(ctx context.Context) error
 	// Close waits for what is under way and lets the database go.

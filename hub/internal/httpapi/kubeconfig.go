@@ -1,0 +1,4 @@
+package httpapi
+
+// kubeconfig is what tools need to come here.
+func (a *API) kubeconfig() {}

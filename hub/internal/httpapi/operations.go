@@ -1,0 +1,4 @@
+package httpapi
+
+// operations is what changes clusters.
+func (a *API) operations() {}

@@ -1,0 +1,4 @@
+package httpapi
+
+// podStreams is what is done with running pods.
+func (a *API) podStreams() {}
