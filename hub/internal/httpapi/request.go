@@ -69,7 +69,7 @@ func (a *API) note(r *http.Request, i *info, status int, took time.Duration) {
 	if route == "" { // the label must not be the client's to choose; nor the method, where there is no such route
 		route = "none"
 	}
-	if !streamPaths[route] {
+	if !lasting[route] {
 		a.metrics.requests.WithLabelValues(methodLabel(r.Method), route, statusClass(status)).Observe(took.Seconds())
 	}
 	a.cfg.Log.Debug("request", zap.String("request", i.id), zap.String("method", r.Method), zap.String("route", route), zap.Int("status", status),
@@ -176,14 +176,26 @@ func secureHeaders(next http.Handler) http.Handler {
 	})
 }
 
-// streamPaths have no deadline of the whole; each of their frames has one.
-var streamPaths = map[string]bool{"/api/v1/stream": true, "/ws/v1/stream": true}
+// lasting are the routes that have no deadline of the whole; each of their frames has one. Those of a cluster are named with its parameter.
+var lasting = map[string]bool{
+	"/api/v1/stream": true, "/ws/v1/stream": true,
+	clusterRoot + "/logs": true, clusterRoot + "/exec": true, clusterRoot + "/portforward": true,
+}
+
+// lasts is asked before there is a route.
+func lasts(path string) bool {
+	if below, ok := strings.CutPrefix(path, "/api/v1/clusters/"); ok {
+		_, rest, _ := strings.Cut(below, "/")
+		path = clusterRoot + "/" + rest
+	}
+	return lasting[path]
+}
 
 // deadline bounds a request: its context, the reading of its body and the writing of its answer, whatever the server's own timeouts are.
 func (a *API) deadline(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := http.NewResponseController(w)
-		if streamPaths[r.URL.Path] {
+		if lasts(r.URL.Path) {
 			_ = c.SetReadDeadline(time.Time{}) // not every writer can; then it has no deadlines either
 			_ = c.SetWriteDeadline(time.Time{})
 			next.ServeHTTP(w, r)
