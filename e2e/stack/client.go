@@ -16,6 +16,14 @@ import (
 type Client struct {
 	URL   string
 	Token string
+	HTTP  *http.Client // http.DefaultClient if nil
+}
+
+func (c *Client) http() *http.Client {
+	if c.HTTP == nil {
+		return http.DefaultClient
+	}
+	return c.HTTP
 }
 
 // Cluster is a cluster as the API shows it, as far as it is used here.
@@ -65,7 +73,7 @@ func (c *Client) send(ctx context.Context, method, path string, payload io.Reade
 	}
 	req.Header.Set("Authorization", "Bearer "+c.Token)
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := c.http().Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -159,6 +167,7 @@ type Stream struct{ conn *websocket.Conn }
 // Stream opens one and subscribes to what the command says, for example {"type": "subscribe", "id": "all"}.
 func (c *Client) Stream(ctx context.Context, command map[string]any) (*Stream, error) {
 	conn, _, err := websocket.Dial(ctx, "ws"+c.URL[len("http"):]+"/ws/v1/stream", &websocket.DialOptions{
+		HTTPClient: c.HTTP,
 		HTTPHeader: http.Header{"Authorization": {"Bearer " + c.Token}},
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -18,6 +19,7 @@ type HubOptions struct {
 	Tunnels  string    // of the tunnels, likewise
 	Log      io.Writer // gets its log; nobody if nil
 	Args     []string  // further flags
+	TLS      bool      // the API is served over TLS, with a certificate made in Dir
 }
 
 // Hub is a running hub.
@@ -25,6 +27,7 @@ type Hub struct {
 	*process
 	Client
 	Tunnels string // how agents reach it
+	CA      []byte // PEM, with TLS: what its API's certificate is known by
 	options HubOptions
 }
 
@@ -41,12 +44,16 @@ func StartHub(ctx context.Context, o HubOptions) (*Hub, error) {
 	if o.Database != "" {
 		args = append(args, "--database", o.Database)
 	}
+	ca, trusting, err := o.secure(&args)
+	if err != nil {
+		return nil, err
+	}
 	said := &lines{told: map[string]string{}}
 	p, err := launch("kubilitics-hub", o.Log, said, nil, o.Program, append(args, o.Args...)...)
 	if err != nil {
 		return nil, err
 	}
-	h := &Hub{process: p, options: o}
+	h := &Hub{process: p, options: o, CA: ca, Client: Client{HTTP: trusting}}
 	err = p.await(ctx, "it is ready", func() error {
 		h.URL, h.Tunnels = said.get("api"), said.get("tunnels")
 		if h.Tunnels == "" {
@@ -69,7 +76,7 @@ func (h *Hub) ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := h.http().Do(req)
 	if err != nil {
 		return err
 	}
@@ -83,7 +90,7 @@ func (h *Hub) ready(ctx context.Context) error {
 // Restart starts the hub again on the addresses and the data it had; it must have ended.
 func (h *Hub) Restart(ctx context.Context) (*Hub, error) {
 	o := h.options
-	o.Listen, o.Tunnels = h.URL[len("http://"):], h.Tunnels[len("tls://"):]
+	o.Listen, o.Tunnels = h.URL[strings.Index(h.URL, "://")+len("://"):], h.Tunnels[len("tls://"):]
 	again, err := StartHub(ctx, o)
 	if err == nil && again.Token == "" {
 		again.Token = h.Token
