@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"crypto/rand"
 	"net/http"
 	"strings"
 	"sync"
@@ -30,6 +31,11 @@ const (
 type Config struct {
 	EachAddress  throttle.Rate // tokens not seen before, from one address; 20 a second, 100 at once
 	AllAddresses throttle.Rate // in all; 500 a second, 1000 at once
+
+	// TicketKey is what tickets are known by, 32 bytes, the same at all replicas; nil makes one that no other process has.
+	TicketKey []byte
+	// MaxTicket is how long a ticket may last; 8 h.
+	MaxTicket time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -39,15 +45,24 @@ func (c Config) withDefaults() Config {
 	if c.AllAddresses == (throttle.Rate{}) {
 		c.AllAddresses = throttle.Rate{PerSecond: 500, Burst: 1000}
 	}
+	if c.TicketKey == nil {
+		c.TicketKey = make([]byte, 32)
+		_, _ = rand.Read(c.TicketKey) // never fails: crypto/rand ends the process instead
+	}
+	if c.MaxTicket == 0 {
+		c.MaxTicket = 8 * time.Hour
+	}
 	return c
 }
 
-// Tokens authenticates by API tokens, and manages them.
+// Tokens authenticates by API tokens and by tickets made from them, and manages them.
 type Tokens struct {
-	store    store.Tokens
-	throttle *throttle.Throttle
-	log      *zap.Logger
-	now      func() time.Time
+	store     store.Tokens
+	throttle  *throttle.Throttle
+	log       *zap.Logger
+	now       func() time.Time
+	ticketKey []byte
+	maxTicket time.Duration
 
 	known *lru.Cache[string, answer]
 
@@ -68,6 +83,7 @@ func New(s store.Tokens, cfg Config, log *zap.Logger) *Tokens {
 	known, _ := lru.New[string, answer](remembered) // fails on a size below 1 only
 	return &Tokens{
 		store: s, throttle: throttle.New(cfg.EachAddress, cfg.AllAddresses), log: log, now: time.Now,
+		ticketKey: cfg.TicketKey, maxTicket: cfg.MaxTicket,
 		known: known, used: map[string]time.Time{},
 	}
 }
@@ -78,6 +94,9 @@ func (t *Tokens) Authenticate(r *http.Request) (fleet.Principal, error) {
 	text, ok := bearer(r)
 	if !ok {
 		return fleet.Principal{}, fault.New(fault.Unauthorized, "an API token is needed: Authorization: Bearer kbt1.…")
+	}
+	if strings.HasPrefix(text, string(credential.Ticket)+".") {
+		return t.admit(r, text)
 	}
 	c, _ := credential.Parse(credential.API, text)
 	a, seen := t.known.Get(c.ID)
@@ -140,14 +159,23 @@ func (t *Tokens) believe(token store.Token, asked time.Time) (fleet.Principal, e
 // Recheck asks whether a principal who was authenticated earlier still is, for what lasts longer than a request: the principal as it
 // is now, or Unauthorized.
 func (t *Tokens) Recheck(ctx context.Context, p fleet.Principal) (fleet.Principal, error) {
-	if a, ok := t.known.Peek(p.Token); ok && t.now().Before(a.until) {
+	now, err := t.holder(ctx, p.Token)
+	if err != nil || p.Ticket == "" {
+		return now, err
+	}
+	return t.narrowed(now, p.Ticket, p.Only, p.Expires)
+}
+
+// holder is whom a token stands for now.
+func (t *Tokens) holder(ctx context.Context, id string) (fleet.Principal, error) {
+	if a, ok := t.known.Peek(id); ok && t.now().Before(a.until) {
 		return a.principal, nil
 	}
 	asked := t.now()
-	token, err := t.store.Token(ctx, p.Token)
+	token, err := t.store.Token(ctx, id)
 	switch {
 	case fault.Is(err, fault.NotFound):
-		t.known.Remove(p.Token)
+		t.known.Remove(id)
 		return fleet.Principal{}, fault.New(fault.Unauthorized, "the API token was revoked")
 	case err != nil:
 		return fleet.Principal{}, err

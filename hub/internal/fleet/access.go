@@ -45,7 +45,9 @@ type Principal struct {
 	Name     string
 	Groups   []string
 	Bindings []Binding
-	Token    string    // id of the API token it came with
+	Token    string    // id of the API token it came with, or that its ticket was made from
+	Ticket   string    // id of the ticket it came with; "" where it came with the token itself
+	Only     ClusterID // the one cluster that the ticket is for; 0 is all. Bindings tell no more than that either
 	Expires  time.Time // when the authentication ends; zero is never
 }
 

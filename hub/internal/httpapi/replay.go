@@ -34,9 +34,10 @@ type owner struct {
 	tenant fleet.TenantID
 	token  string
 	name   string
+	ticket string // where it matters by which of a token's tickets somebody came
 }
 
-func ownerOf(p fleet.Principal) owner { return owner{p.Tenant, p.Token, p.Name} }
+func ownerOf(p fleet.Principal) owner { return owner{tenant: p.Tenant, token: p.Token, name: p.Name} }
 
 // replay is one request and, once done is closed, its answer.
 type replay struct {
@@ -122,7 +123,9 @@ func (a *API) replay(w http.ResponseWriter, r *http.Request, key string, next ht
 		return fault.Wrap(err, fault.BadRequest, "the request's body can't be read, or is longer than %d bytes", maxBody)
 	}
 	r.Body = io.NopCloser(bytes.NewReader(text))
-	o := ownerOf(principalOf(r.Context()))
+	p := principalOf(r.Context())
+	o := ownerOf(p)
+	o.ticket = p.Ticket // one that may do less doesn't get the answers of one that may do more
 	asked := sha256.Sum256(append([]byte(r.Method+" "+r.URL.RequestURI()+"\n"), text...))
 	known, made, err := a.replays.begin(o, key, asked)
 	if err != nil {

@@ -297,10 +297,11 @@ func (l *Live) check(ctx context.Context) {
 	}
 }
 
-// who tells apart principals for rechecks: subscriptions of one token are checked once.
+// who tells apart principals for rechecks: subscriptions of one token, or of one ticket, are checked once.
 type who struct {
 	tenant fleet.TenantID
 	token  string
+	ticket string
 	name   string
 }
 
@@ -309,7 +310,8 @@ func (l *Live) sweep(ctx context.Context) {
 	for _, t := range l.all() {
 		for _, s := range t.members() {
 			p := s.principal.Load()
-			byWho[who{p.Tenant, p.Token, p.Name}] = append(byWho[who{p.Tenant, p.Token, p.Name}], s)
+			key := who{p.Tenant, p.Token, p.Ticket, p.Name}
+			byWho[key] = append(byWho[key], s)
 		}
 	}
 	for _, subs := range byWho {
