@@ -96,18 +96,26 @@ func (a *Authority) Credentials() tunnel.Credentials {
 
 // renewServer is called under mu, or before anybody else knows the authority.
 func (a *Authority) renewServer() error {
+	cert, err := a.issueServer(join.HubName, append([]string{join.HubName}, a.names...))
+	if err == nil {
+		a.server = cert
+	}
+	return err
+}
+
+// issueServer makes a key and its certificate for a server that is reached by those DNS names and addresses.
+func (a *Authority) issueServer(common string, names []string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return fault.Wrap(err, fault.Internal, "no key could be made for the hub's certificate")
+		return tls.Certificate{}, fault.Wrap(err, fault.Internal, "no key could be made for the hub's certificate")
 	}
 	template := &x509.Certificate{
 		SerialNumber: randomSerial(),
-		Subject:      pkix.Name{CommonName: join.HubName},
-		DNSNames:     []string{join.HubName},
+		Subject:      pkix.Name{CommonName: common},
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	for _, name := range a.names {
+	for _, name := range names {
 		if ip := net.ParseIP(name); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
 		} else {
@@ -116,11 +124,10 @@ func (a *Authority) renewServer() error {
 	}
 	cert, err := a.sign(template, key.Public(), a.lifetime)
 	if err != nil {
-		return err
+		return tls.Certificate{}, err
 	}
 	// The root goes along: by it a first contact finds the pin.
-	a.server = tls.Certificate{Certificate: [][]byte{cert.Raw, a.root.Raw}, PrivateKey: key, Leaf: cert}
-	return nil
+	return tls.Certificate{Certificate: [][]byte{cert.Raw, a.root.Raw}, PrivateKey: key, Leaf: cert}, nil
 }
 
 // backdate forgives clocks that are a little behind, as far as the lifetime allows.
