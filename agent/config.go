@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kubilitics/kubilitics/agent/internal/kubeserve"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/rules"
 	"github.com/kubilitics/kubilitics/shared/topo"
@@ -49,7 +50,7 @@ const (
 
 // DefaultConfig is what holds where nothing else is said.
 func DefaultConfig() Config {
-	return Config{StateDir: defaultStateDir(), Share: shareManifests, Access: "read", UserPrefix: "kubilitics:", Log: LogConfig{Level: "info", Format: "json"}}
+	return Config{StateDir: defaultStateDir(), Share: shareManifests, Access: string(kubeserve.Read), UserPrefix: "kubilitics:", Log: LogConfig{Level: "info", Format: "json"}}
 }
 
 func defaultStateDir() string {
@@ -70,6 +71,12 @@ func (c Config) check() error {
 	if !slices.Contains([]string{shareManifests, shareTopology}, c.Share) {
 		f = f.WithField("share", "%q is neither %s nor %s", c.Share, shareManifests, shareTopology)
 	}
+	if !slices.Contains(kubeserve.Steps, kubeserve.Access(c.Access)) {
+		f = f.WithField("access", "%q is none of %s", c.Access, words(kubeserve.Steps))
+	}
+	if strings.HasPrefix(strings.ToLower(strings.TrimSpace(c.UserPrefix)), "system:") || !printable(c.UserPrefix) {
+		f = f.WithField("user-prefix", "%q can't stand before names: those that begin with \"system:\" are the cluster's own, and spaces and what can't be printed don't pass", c.UserPrefix)
+	}
 	if c.Secret != "" && strings.Count(c.Secret, "/") != 1 {
 		f = f.WithField("state-secret", "%q is no namespace/name", c.Secret)
 	}
@@ -80,6 +87,19 @@ func (c Config) check() error {
 		f.Message += "; " + field.Name + ": " + field.Reason
 	}
 	return f
+}
+
+func words(steps []kubeserve.Access) string {
+	out := make([]string, len(steps))
+	for i, s := range steps {
+		out[i] = string(s)
+	}
+	return strings.Join(out, ", ")
+}
+
+// printable tells whether a text may stand in a header as it is.
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' })
 }
 
 // ruleTable is the built-in table with the rows of the user's file, if one is named.

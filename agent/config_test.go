@@ -7,6 +7,26 @@ import (
 	"testing"
 )
 
+// TestAccess: a step that isn't one is answered with those that are; names that the cluster keeps for itself can't be made by a prefix.
+func TestAccess(t *testing.T) {
+	for _, c := range []struct{ access, prefix, says string }{
+		{"read", "kubilitics:", ""},
+		{"none", "", ""},
+		{"impersonate", "hub-1/", ""},
+		{"Read", "kubilitics:", `access: "Read" is none of none, read, operate, impersonate`},
+		{"", "kubilitics:", `access: "" is none of none, read, operate, impersonate`},
+		{"impersonate", "System:", `user-prefix: "System:" can't stand before names`},
+		{"impersonate", "a b", `user-prefix: "a b" can't stand before names`},
+	} {
+		cfg := DefaultConfig()
+		cfg.Hub, cfg.Access, cfg.UserPrefix = "tls://hub:1", c.access, c.prefix
+		err := cfg.check()
+		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("access %q, prefix %q: %v", c.access, c.prefix, err)
+		}
+	}
+}
+
 // TestOwnRules: rows of the user's file join the built-in ones; one that can't be right is named before anything is reached.
 func TestOwnRules(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "rules.yaml")

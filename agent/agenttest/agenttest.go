@@ -3,6 +3,7 @@
 package agenttest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -11,8 +12,10 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/rest"
 
 	"github.com/kubilitics/kubilitics/agent/internal/enroll"
+	"github.com/kubilitics/kubilitics/agent/internal/kubeserve"
 	"github.com/kubilitics/kubilitics/agent/internal/uplink"
 	tunnelv1 "github.com/kubilitics/kubilitics/proto/tunnel/v1"
 	"github.com/kubilitics/kubilitics/shared/fault"
@@ -35,6 +38,10 @@ type Config struct {
 	Filler   int    // bytes of noise in each ConfigMap, which hardly compress
 	Topology bool   // share no manifests
 
+	Kube   *rest.Config // an API server behind the agent's door to it, such as an httptest.Server; no door if nil
+	Access string       // of the door, as in an agent's configuration; "operate" if empty
+	Prefix string       // of whom it impersonates
+
 	Backoff tunnel.Backoff // between sessions; by default from 50 ms to 2 s
 	Log     *zap.Logger    // nobody hears it if nil
 }
@@ -47,6 +54,7 @@ type Agent struct {
 	cfg     Config
 	cluster *cluster
 	link    *uplink.Link
+	door    *kubeserve.Door // nil without an API server
 
 	mu      sync.Mutex
 	member  *enroll.Member
@@ -75,6 +83,12 @@ func New(cfg Config) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{cfg: cfg, cluster: newCluster(cfg.Seed, cfg.Objects, cfg.Filler, !cfg.Topology, reduce.New(table))}
+	if cfg.Kube != nil {
+		access := kubeserve.Access(cmp.Or(cfg.Access, string(kubeserve.Operate)))
+		if a.door, err = kubeserve.New(kubeserve.Config{REST: cfg.Kube, Access: access, Prefix: cfg.Prefix, Log: cfg.Log.Named("kube")}); err != nil {
+			return nil, err
+		}
+	}
 	instance := rand.Text()
 	a.link = uplink.NewLink(uplink.Config{
 		Source: a.cluster, Ledger: uplink.NewLedger(topo.NewEngine(table), !cfg.Topology), Dial: a.dial,
@@ -114,6 +128,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.member = member
 	a.mu.Unlock()
 	g, ctx := errgroup.WithContext(ctx)
+	if a.door != nil {
+		g.Go(func() error { return a.door.Run(ctx) })
+	}
 	g.Go(func() error { return member.Run(ctx) })
 	g.Go(func() error { return a.link.Run(ctx) })
 	if err := g.Wait(); ctx.Err() == nil || !fault.Is(err, fault.Unavailable) {
@@ -133,6 +150,9 @@ func (a *Agent) dial(ctx context.Context, streams map[tunnel.Kind]*tunnel.Listen
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
+	}
+	if a.door != nil {
+		streams[tunnel.HTTP] = a.door.Listener()
 	}
 	began := time.Now()
 	s, err := member.Dial(ctx, streams)

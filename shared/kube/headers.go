@@ -25,13 +25,36 @@ func Strip(h http.Header) {
 	}
 }
 
-// personal is about any spelling, since a map of headers may hold what was never canonical.
+// names and prefixes of the headers that say who somebody is, or where a request came from.
+var (
+	names    = []string{"authorization", "proxy-authorization", "cookie", "forwarded", "x-real-ip"}
+	prefixes = []string{"impersonate-", "x-forwarded-", "x-remote-", "kubilitics-"}
+)
+
+// personal is about any spelling, since a map of headers may hold what was never canonical, and some readers take an underscore for a dash.
 func personal(name string) bool {
-	lower := strings.ToLower(strings.ReplaceAll(name, "_", "-"))
-	if slices.Contains([]string{"authorization", "proxy-authorization", "cookie", "forwarded", "x-real-ip"}, lower) {
-		return true
+	return slices.ContainsFunc(names, func(n string) bool { return len(n) == len(name) && begins(name, n) }) ||
+		slices.ContainsFunc(prefixes, func(p string) bool { return begins(name, p) })
+}
+
+// begins allocates nothing: it is asked for each header of each request, on both ends.
+func begins(name, lower string) bool {
+	if len(name) < len(lower) {
+		return false
 	}
-	return slices.ContainsFunc([]string{"impersonate-", "x-forwarded-", "x-remote-", "kubilitics-"}, func(p string) bool { return strings.HasPrefix(lower, p) })
+	for i := range len(lower) {
+		c := name[i]
+		switch {
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		case c == '_':
+			c = '-'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // CheckConnection refuses a request that wants a header of identity treated as one of the connection, by which the next in the chain would drop it.

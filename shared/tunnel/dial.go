@@ -59,7 +59,7 @@ func Dial(ctx context.Context, cfg DialConfig) (*Session, error) {
 		_ = raw.Close()
 		return nil, err
 	}
-	s, err := newSession(newLink(raw, conn, cred.Certificate), true, cfg.Streams, cfg.Settings.withDefaults())
+	s, err := newSession(newLink(raw, conn, cred.Certificate), true, cfg.Streams, cfg.Settings.withDefaults(true))
 	if err != nil {
 		return nil, err
 	}

@@ -50,6 +50,7 @@ type flow struct {
 	acked    atomic.Bool   // the peer has accepted the stream
 	finIn    atomic.Bool   // the peer has closed its side: an end of file is a true one
 	finOut   bool          // we have closed our side; guarded by frames.mu
+	peers    bool          // the peer opened it
 	stream   *Stream       // nil until it was accepted; guarded by frames.mu
 }
 
@@ -63,6 +64,7 @@ type frames struct {
 
 	mu    sync.Mutex
 	flows map[uint32]*flow
+	peers int // how many of them the peer opened
 
 	// Outbound. head and bodyLeft belong to yamux's send loop.
 	head     header
@@ -96,11 +98,19 @@ func (f *frames) streams() []*Stream {
 	return open
 }
 
-// open is the number of streams that are not closed by both sides.
-func (f *frames) open() int {
+// open is the number of streams that are not closed by both sides, and how many of them the peer opened.
+func (f *frames) open() (all, peers int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.flows)
+	return len(f.flows), f.peers
+}
+
+// forget drops a stream that is over; mu is held.
+func (f *frames) forget(id uint32) {
+	if w := f.flows[id]; w != nil && w.peers {
+		f.peers--
+	}
+	delete(f.flows, id)
 }
 
 // Write is called by yamux's send loop with a header, then, when the header announces one, with its body. The header of a
@@ -165,7 +175,7 @@ func (f *frames) sent(h *header) {
 	}
 	w.finOut = w.finOut || flags&flagFIN != 0
 	if flags&flagRST != 0 || (w.finOut && w.finIn.Load()) {
-		delete(f.flows, h.stream())
+		f.forget(h.stream())
 	}
 }
 
@@ -178,7 +188,7 @@ func (f *frames) reset(id uint32) error {
 		f.mu.Unlock()
 		return nil
 	}
-	delete(f.flows, id)
+	f.forget(id)
 	flags := uint16(flagRST)
 	if !w.acked.Load() {
 		flags |= flagACK // gives back yamux's place for a stream being opened
@@ -270,9 +280,10 @@ func (f *frames) received(h *header) error {
 	defer f.mu.Unlock()
 	flags := h.flags()
 	if flags&flagSYN != 0 && f.flows[h.stream()] == nil {
-		w := &flow{}
+		w := &flow{peers: true}
 		w.acked.Store(true)
 		f.flows[h.stream()] = w
+		f.peers++
 	}
 	w := f.flows[h.stream()]
 	if h.kind() == frameData {
@@ -296,6 +307,6 @@ func (f *frames) turn(w *flow, id uint32, flags uint16) {
 		w.finIn.Store(true)
 	}
 	if flags&flagRST != 0 || (w.finOut && w.finIn.Load()) {
-		delete(f.flows, id)
+		f.forget(id)
 	}
 }

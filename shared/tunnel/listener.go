@@ -14,9 +14,12 @@ type Listener struct {
 	once   sync.Once
 }
 
+// pendingConns is how far a server may be behind. A hub that many users come back to opens a thousand streams in the time of one turn.
+const pendingConns = 1024
+
 // NewListener makes a listener; name is its address in logs.
 func NewListener(name string) *Listener {
-	return &Listener{name: name, conns: make(chan net.Conn, 128), closed: make(chan struct{})}
+	return &Listener{name: name, conns: make(chan net.Conn, pendingConns), closed: make(chan struct{})}
 }
 
 // deliver gives a connection to the server; false when it has closed or is too far behind.

@@ -84,7 +84,7 @@ type Server struct {
 // NewServer makes a server; Close ends it.
 func NewServer(cfg ServerConfig) *Server {
 	cfg.Limits = cfg.Limits.withDefaults()
-	cfg.Settings = cfg.Settings.withDefaults()
+	cfg.Settings = cfg.Settings.withDefaults(false)
 	l := cfg.Limits
 	s := &Server{
 		cfg:        cfg,

@@ -113,7 +113,7 @@ func (s *Session) LastHeard() time.Time { return s.raw.lastHeard() }
 func (s *Session) Bytes() (in, out uint64) { return s.raw.in.Load(), s.raw.out.Load() }
 
 // Streams is the number of streams not yet closed by both sides, in both directions.
-func (s *Session) Streams() int { return s.frames.open() }
+func (s *Session) Streams() int { n, _ := s.frames.open(); return n }
 
 // Close ends the session with a reason, the connection first and then everything on it. The first reason stays; nil means
 // an orderly end. Close does not wait for the session's goroutines: Wait does.
@@ -147,7 +147,7 @@ func (s *Session) Wait(ctx context.Context) error {
 // OpenStream opens a stream of a kind. The context, and Settings.OpenTimeout, bound the opening and not the stream's life;
 // a stream that is not wanted any more is ended with its Reset.
 func (s *Session) OpenStream(ctx context.Context, kind Kind) (*Stream, error) {
-	if n := s.frames.open(); n >= s.settings.MaxStreams {
+	if n, _ := s.frames.open(); n >= s.settings.MaxStreams {
 		return nil, fault.New(fault.TooManyRequests, "the tunnel already carries %d streams", n)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.settings.OpenTimeout)
@@ -217,12 +217,18 @@ func (s *Session) accept() {
 		st := s.stream(y, 0)
 		switch {
 		case st == nil: // reset before it was accepted
-		case s.frames.open() > s.settings.MaxStreams:
+		case s.crowded():
 			_ = st.Reset()
 		default:
 			s.spawn(func() { s.deliver(st) })
 		}
 	}
+}
+
+// crowded tells whether there are more streams than the settings allow.
+func (s *Session) crowded() bool {
+	all, peer := s.frames.open()
+	return all > s.settings.MaxStreams || peer > s.settings.MaxPeer
 }
 
 // deliver reads what a new stream is and gives it to the listener of its kind.

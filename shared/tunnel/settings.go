@@ -14,7 +14,8 @@ type Settings struct {
 	Stalled      time.Duration // a stream whose window stays full this long without a read is reset; 60 s
 	OpenTimeout  time.Duration // bounds OpenStream, and the wait for a new stream's first byte; 10 s
 	CloseTimeout time.Duration // after which a stream that only one side has closed is reset; 5 min
-	MaxStreams   int           // open streams of a session, both directions together; 256
+	MaxStreams   int           // open streams of a session, both directions together; 4096
+	MaxPeer      int           // of them, those that the peer opened; 256 at a hub, as many as there may be at an agent
 	MaxOpening   int           // streams being opened at a time, below the peer's backlog; 64
 	Window       uint32        // receive window of a stream in bytes, at least 256 KiB; 1 MiB
 }
@@ -34,14 +35,19 @@ func orDefault[T int | uint32 | time.Duration](v, def T) T {
 	return v
 }
 
-// withDefaults fills the zero fields.
-func (s Settings) withDefaults() Settings {
+// withDefaults fills the zero fields. An open stream costs an end about a kilobyte, and up to a window once its reader falls behind: a hub, where
+// that sums up over thousands of agents, opens as many as its users ask for, and takes few of an agent, which needs two or three.
+func (s Settings) withDefaults(agent bool) Settings {
 	s.Heartbeat = orDefault(s.Heartbeat, 4*time.Second)
 	s.Dead = orDefault(s.Dead, 12*time.Second)
 	s.Stalled = orDefault(s.Stalled, time.Minute)
 	s.OpenTimeout = orDefault(s.OpenTimeout, 10*time.Second)
 	s.CloseTimeout = orDefault(s.CloseTimeout, 5*time.Minute)
-	s.MaxStreams = orDefault(s.MaxStreams, 256)
+	s.MaxStreams = orDefault(s.MaxStreams, 4096)
+	if s.MaxPeer == 0 && !agent {
+		s.MaxPeer = 256
+	}
+	s.MaxPeer = min(orDefault(s.MaxPeer, s.MaxStreams), s.MaxStreams)
 	s.MaxOpening = min(orDefault(s.MaxOpening, 64), backlog/2)
 	s.Window = max(orDefault(s.Window, 1<<20), 256<<10)
 	return s

@@ -1,0 +1,103 @@
+package kubeserve
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httputil"
+
+	"go.uber.org/zap"
+
+	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/kube"
+)
+
+// ServeHTTP decides on a request and passes it on.
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !d.enter() {
+		kube.WriteStatus(w, fault.New(fault.Unavailable, "the cluster's agent is stopping"))
+		return
+	}
+	defer d.requests.Done()
+	who, q, err := d.admit(r)
+	if err != nil {
+		d.cfg.Log.Debug("refused", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
+		kube.WriteStatus(w, err)
+		return
+	}
+	if q.Lasts() {
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(d.draining, cancel)()
+		r = r.WithContext(ctx)
+	}
+	if r.ContentLength != 0 {
+		// An answer that comes before the end of the body must not wait for it.
+		_ = http.NewResponseController(w).EnableFullDuplex()
+	}
+	d.pass(w, r, q, who)
+}
+
+// admit reads a request and whose it is, takes out of it what says who somebody is, and refuses what may not pass.
+func (d *Door) admit(r *http.Request) (identity, kube.Request, error) {
+	who := vouched(r.Header)
+	if err := kube.CheckConnection(r.Header); err != nil {
+		return who, kube.Request{}, err
+	}
+	kube.Strip(r.Header)
+	q, err := kube.Parse(r)
+	if err == nil {
+		err = d.cfg.Access.permit(q)
+	}
+	if err == nil {
+		err = who.check(d.cfg.Access, d.cfg.Prefix)
+	}
+	return who, q, err
+}
+
+// pass forwards a request and its answer, of which nothing is changed.
+func (d *Door) pass(w http.ResponseWriter, r *http.Request, q kube.Request, who identity) {
+	p := httputil.ReverseProxy{
+		Transport: d.upstream.of(q), BufferPool: &large, ErrorLog: d.errors, ErrorHandler: d.failed,
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.SetURL(d.upstream.base)
+			p.Out.URL.RawQuery = p.In.URL.RawQuery // which the proxy words anew where it can't be read
+			who.write(p.Out.Header, d.cfg.Access, d.cfg.Prefix)
+		},
+		ModifyResponse: func(a *http.Response) error { return judge(a, q) },
+	}
+	if q.Lasts() {
+		p.BufferPool, p.FlushInterval = &small, -1
+	}
+	p.ServeHTTP(w, r)
+}
+
+// judge looks at the head of an answer.
+func judge(a *http.Response, q kube.Request) error {
+	switch body, ok := a.Body.(io.ReadWriteCloser); {
+	case a.StatusCode == http.StatusUnauthorized && q.Verb != "proxy" && q.Subresource != "proxy":
+		// The user has shown the agent no credential and can do nothing about it; a client would fetch another from the hub and try again.
+		return fault.New(fault.Unavailable, "the API server doesn't accept the credentials of the cluster's agent")
+	case a.StatusCode == http.StatusSwitchingProtocols && ok:
+		// A stream of the tunnel is closed in both directions at once, and with it the connection that it was spliced with.
+		a.Body = struct{ io.ReadWriteCloser }{body}
+	}
+	return nil
+}
+
+// failed answers where there is no answer to pass on.
+func (d *Door) failed(w http.ResponseWriter, r *http.Request, err error) {
+	var f *fault.Error
+	switch {
+	case errors.As(err, &f):
+	case d.draining.Err() != nil:
+		f = fault.Wrap(err, fault.Unavailable, "the cluster's agent is stopping")
+	case r.Context().Err() != nil:
+		panic(http.ErrAbortHandler) // nobody waits for an answer any more
+	default:
+		f = fault.Wrap(err, fault.Unavailable, "the agent can't reach its API server: %v", err)
+	}
+	d.cfg.Log.Debug("failed", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(f))
+	kube.WriteStatus(w, f)
+}
