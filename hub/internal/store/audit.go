@@ -21,7 +21,7 @@ const (
 
 // AuditRecord is what one request wanted, of whom, and what came of it. It never holds a body of either direction.
 type AuditRecord struct {
-	ID       string // of the record; ids sort by time
+	ID       string // of the record: a UUID of version 7, so that ids sort by time
 	Tenant   fleet.TenantID
 	At       time.Time
 	Hub      string // the boot id of the hub that took it, by which records are found that a dead hub left open
@@ -62,12 +62,16 @@ type AuditFilter struct {
 
 // Audit is the append-only record of who did what.
 type Audit interface {
-	// PutAudit writes records; one that is there already is completed: its outcome, status, reason, duration and, if it had none, name are set.
+	// PutAudit writes records in one transaction, which has committed when it returns. One that is there already is completed: its outcome, status,
+	// reason, duration and, if it had none, name are set; what is completed is never opened again. Ids are UUIDs of version 7, made at At.
 	PutAudit(ctx context.Context, records []AuditRecord) error
 	// Audit gives up to limit records, newest first, that are older than the record before; "" begins with the newest.
 	Audit(ctx context.Context, tenant fleet.TenantID, f AuditFilter, before string, limit int) ([]AuditRecord, error)
-	// AbandonAudit marks as unknown what other hubs than those named left open before a time, and tells how many.
-	AbandonAudit(ctx context.Context, alive []string, before time.Time) (int, error)
-	// DropAudit forgets up to limit records from before a time, and tells how many.
-	DropAudit(ctx context.Context, before time.Time, limit int) (int, error)
+	// SeeHub notes that a hub lives, by the database's clock.
+	SeeHub(ctx context.Context, hub string) error
+	// AbandonAudit marks as unknown what hubs left open that were not seen for so long, at most limit records, and tells how many.
+	AbandonAudit(ctx context.Context, silent time.Duration, limit int) (int, error)
+	// DropAudit forgets what has ended from before a time, in one step of about limit records or of a whole day; more tells that some are left. A body
+	// that forgets by days keeps the day of that time.
+	DropAudit(ctx context.Context, before time.Time, limit int) (more bool, err error)
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,7 +11,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-var historyTables = []string{"resources_history", "labels_history", "edges_history", "manifests_history"}
+var (
+	historyTables = []string{"resources_history", "labels_history", "edges_history", "manifests_history"}
+	auditTables   = []string{"audit"}
+)
 
 // Partitions are made this many days ahead, each time a hub starts or trims.
 const daysAhead = 7
@@ -39,10 +43,10 @@ func (s *Store) alter(ctx context.Context, fn func(context.Context, pgx.Tx) erro
 	return err == nil, err
 }
 
-// makeDays makes history's partitions for today and the days to come. A day that has rows in the rest already stays there.
+// makeDays makes the partitions of history and of the record for today and the days to come. A day that has rows in the rest already stays there.
 func (s *Store) makeDays(ctx context.Context) error {
 	_, err := s.alter(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		have, err := partitions(ctx, tx)
+		have, err := partitions(ctx, tx, slices.Concat(auditTables, historyTables))
 		if err != nil {
 			return err
 		}
@@ -52,6 +56,9 @@ func (s *Store) makeDays(ctx context.Context) error {
 				if err := makeDay(ctx, tx, have, table, today.AddDate(0, 0, d)); err != nil {
 					return err
 				}
+			}
+			if err := makeAuditDay(ctx, tx, have, today.AddDate(0, 0, d)); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -73,9 +80,9 @@ func makeDay(ctx context.Context, tx pgx.Tx, have map[string]bool, table string,
 	return err
 }
 
-// partitions gives the names of history's partitions.
-func partitions(ctx context.Context, tx pgx.Tx) (map[string]bool, error) {
-	rows, err := tx.Query(ctx, `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent::regclass::text = ANY($1)`, historyTables)
+// partitions gives the names of tables' partitions.
+func partitions(ctx context.Context, tx pgx.Tx, tables []string) (map[string]bool, error) {
+	rows, err := tx.Query(ctx, `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent::regclass::text = ANY($1)`, tables)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +100,7 @@ func (s *Store) TrimHistory(ctx context.Context, before time.Time, limit int) (m
 		return false, err
 	}
 	dropped, err := s.alter(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		have, err := partitions(ctx, tx)
+		have, err := partitions(ctx, tx, historyTables)
 		if err != nil {
 			return err
 		}

@@ -22,7 +22,7 @@ type Config struct {
 	DSN string
 	// Migrate brings the schema up to date at the start; without it, an older schema is refused.
 	Migrate bool
-	// MaxConns is how many connections this hub may hold; 0 is 16.
+	// MaxConns is how many connections this hub may hold, besides two for the record of who did what; 0 is 16.
 	MaxConns int32
 }
 
@@ -33,6 +33,8 @@ type Store struct {
 	// writers are the connections of Apply and Commit. Their statements always go by keys, so one plan serves all values; a plan made for one
 	// cluster's values would trust statistics that don't know the cluster yet.
 	writers *pgxpool.Pool
+	// recorders are the connections of PutAudit, whose statements go by keys as well.
+	recorders *pgxpool.Pool
 	// wide has a place for each load that may write over several connections. They are few enough that loads can't wait for each other's.
 	wide   chan struct{}
 	bells  relational.Bells
@@ -67,8 +69,14 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	conf.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 	s.wide = make(chan struct{}, conf.MaxConns/(laneCount+1))
-	if s.writers, err = pgxpool.NewWithConfig(ctx, conf); err != nil {
+	if s.writers, err = pgxpool.NewWithConfig(ctx, conf.Copy()); err != nil {
 		s.pool.Close()
+		return nil, translate(err)
+	}
+	conf.MaxConns = recorderConns
+	if s.recorders, err = pgxpool.NewWithConfig(ctx, conf); err != nil {
+		s.pool.Close()
+		s.writers.Close()
 		return nil, translate(err)
 	}
 	if err := s.ready(ctx, cfg.Migrate); err != nil {
@@ -90,6 +98,7 @@ func (s *Store) ready(ctx context.Context, migrate bool) (err error) {
 }
 
 func (s *Store) closePools() {
+	s.recorders.Close()
 	s.writers.Close()
 	s.pool.Close()
 }
@@ -104,8 +113,9 @@ func migrateUp(conf *pgxpool.Config, up bool) error {
 }
 
 var dialect = relational.Dialect{
-	Lock: ` FOR UPDATE`,
-	Tick: func(tenant int64) (string, []any) { return tick, []any{tenant} },
+	Lock:  ` FOR UPDATE`,
+	Clock: `clock_timestamp()`,
+	Tick:  func(tenant int64) (string, []any) { return tick, []any{tenant} },
 	InInts: func(column string, n int) string {
 		return column + ` = ANY($` + strconv.Itoa(n) + `::bigint[])`
 	},

@@ -27,6 +27,8 @@ type Rows interface {
 type Dialect struct {
 	// Lock ends a SELECT that keeps the rows for this transaction.
 	Lock string
+	// Clock is the expression of the database's time.
+	Clock string
 	// Tick gives the statement that allocates the tenant's next position and answers it with its instant.
 	Tick func(tenant int64) (sql string, args []any)
 	// InInts, InStrings and InIDs give the condition that the column is in the list passed as parameter n ([]int64, []string, []topo.ID).

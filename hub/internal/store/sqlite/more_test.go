@@ -12,6 +12,7 @@ import (
 	migratesqlite "github.com/golang-migrate/migrate/v4/database/sqlite"
 	"github.com/golang-migrate/migrate/v4/source/iofs"
 
+	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
 	"github.com/kubilitics/kubilitics/hub/internal/store/storetest"
 	"github.com/kubilitics/kubilitics/migrations"
@@ -185,4 +186,21 @@ func TestHotQueriesOfThePastGoByIndexes(t *testing.T) {
 		}
 	}}, dialect)
 	storetest.HotPast(t.Context(), t, base, f, middle, func(n string) { name = n })
+}
+
+func TestAuditQueriesGoByIndexes(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "hub.db"))
+	tenant, err := s.EnsureTenant(t.Context(), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := storetest.Fleet{Tenant: tenant.ID, At: store.Scope{Tenant: tenant.ID, Cluster: 7}, First: 8}
+	storetest.HotRecords(t.Context(), t, s, f, 20_000)
+	name := ""
+	base := relational.NewBase(explained{s, func(sql, plan string) {
+		if strings.Contains(plan, "SCAN audit") || strings.Contains(plan, "TEMP B-TREE") {
+			t.Errorf("%s:\n%s\n%s", name, sql, plan)
+		}
+	}}, dialect)
+	storetest.AuditQueries(t.Context(), t, base, f, func(n string) { name = n })
 }

@@ -98,6 +98,7 @@ func migrateUp(cfg Config) error {
 }
 
 var dialect = relational.Dialect{
+	Clock: `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`,
 	Tick: func(tenant int64) (string, []any) {
 		return `UPDATE tenant_feed SET pos = pos + 1, at = max(at + 1, $2) WHERE tenant_id = $1 RETURNING pos, at`, []any{tenant, nowMicro()}
 	},

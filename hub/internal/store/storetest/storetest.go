@@ -91,6 +91,10 @@ func Exercise(t *testing.T, open func(t *testing.T) Body) {
 		"Plugins":            plugins,
 		"PluginsPurged":      pluginsPurged,
 		"DeadLetters":        deadLetters,
+		"Audit":              audit,
+		"AuditFilters":       auditFilters,
+		"AuditAbandoned":     auditAbandoned,
+		"AuditDropped":       auditDropped,
 	})
 }
 

@@ -1,0 +1,3 @@
+DROP TABLE audit_hubs;
+DROP TABLE audit_open;
+DROP TABLE audit;
