@@ -1,8 +1,21 @@
 package httpapi
 
 import (
+	"context"
+	"encoding/base64"
 	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
 
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+	"github.com/kubilitics/kubilitics/hub/internal/kubeproxy"
+	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/kube"
 )
@@ -13,7 +26,192 @@ const KubeRoot = "/k8s/"
 // Kube is the handler of everything below "/k8s/": the Kubernetes APIs of clusters and of the fleet. It stands apart from the product's interface,
 // because nothing may be done to its requests on the way, and because its errors are Statuses.
 func (a *API) Kube() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		kube.WriteStatus(w, fault.New(fault.Unavailable, "not served yet"))
-	})
+	return a.origins.handler()(http.HandlerFunc(a.serveKube))
+}
+
+// serveKube gives a request its id and its caller, and notes how it went.
+func (a *API) serveKube(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	by := kubeproxy.Caller{From: a.clientOf(r), Agent: r.UserAgent(), Request: r.Header.Get(requestIDHeader), Via: "kubernetes"}
+	if !goodRequestID.MatchString(by.Request) {
+		by.Request = uuid.NewString()
+	}
+	w.Header().Set(requestIDHeader, by.Request)
+	ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+	defer func() {
+		if e := a.cfg.Log.Check(zap.DebugLevel, "kubernetes request"); e != nil {
+			e.Write(zap.String("request", by.Request), zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Int("status", ww.Status()),
+				zap.Duration("took", time.Since(began)), zap.String("principal", by.Principal.Name), zap.String("from", by.From))
+		}
+	}()
+	defer a.recoverKube(ww, by.Request)
+	var err error
+	if by.Principal, err = a.kubeCaller(r); err == nil {
+		err = a.toKube(ww, r, by)
+	}
+	if err != nil {
+		a.failKube(ww, by.Request, err)
+	}
+}
+
+// recoverKube answers what a bug leaves unanswered, and logs where it is.
+func (a *API) recoverKube(w middleware.WrapResponseWriter, id string) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p != http.ErrAbortHandler { //nolint:errorlint // the server compares it in this way too
+		a.cfg.Log.Error("a handler panicked", zap.String("request", id), zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+		if w.Status() == 0 {
+			kube.WriteStatus(w, fault.New(fault.Internal, "something failed here; the log has the details under the request's id %s", id))
+			return
+		}
+	}
+	panic(http.ErrAbortHandler) // an answer has begun: only cutting it off tells that it isn't whole
+}
+
+func (a *API) failKube(w http.ResponseWriter, id string, err error) {
+	if fault.Is(err, fault.Internal) {
+		a.cfg.Log.Error("a request failed", zap.String("request", id), zap.Error(err))
+	}
+	kube.WriteStatus(w, err)
+}
+
+// kubeBearer begins the subprotocol by which Kubernetes lets browsers send a token with a WebSocket.
+const kubeBearer = "base64url.bearer.authorization.k8s.io."
+
+// kubeCaller finds out who asks. A token that came as a subprotocol is taken out: nobody behind this hub may see it.
+func (a *API) kubeCaller(r *http.Request) (fleet.Principal, error) {
+	if token := takeProtocolToken(r.Header); token != "" && r.Header.Get("Authorization") == "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	select {
+	case a.strangers <- struct{}{}:
+	default:
+		return fleet.Principal{}, fault.New(fault.TooManyRequests, "too many requests are being authenticated").After(time.Second)
+	}
+	defer func() { <-a.strangers }()
+	return a.cfg.Authenticator.Authenticate(r)
+}
+
+func takeProtocolToken(h http.Header) (token string) {
+	const name = "Sec-Websocket-Protocol"
+	var kept []string
+	for _, line := range h.Values(name) {
+		for p := range strings.SplitSeq(line, ",") {
+			p = strings.TrimSpace(p)
+			text, ours := strings.CutPrefix(p, kubeBearer)
+			switch {
+			case ours:
+				raw, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
+				if err == nil {
+					token = string(raw)
+				}
+			case strings.HasPrefix(p, bearerProtocol): // the product's own
+			default:
+				kept = append(kept, p)
+			}
+		}
+	}
+	if h.Del(name); len(kept) > 0 {
+		h.Set(name, strings.Join(kept, ", "))
+	}
+	return token
+}
+
+// toKube shows a request to whose API it is for, with a path as it would be there. Its error is one that wasn't answered yet.
+func (a *API) toKube(w middleware.WrapResponseWriter, r *http.Request, by kubeproxy.Caller) error {
+	const clusters, all = KubeRoot + "clusters/", KubeRoot + "fleet"
+	if rest, ok := strings.CutPrefix(r.URL.Path, clusters); ok {
+		name, _, _ := strings.Cut(rest, "/")
+		within, err := below(r, clusters+name)
+		if err != nil {
+			return err
+		}
+		id, err := fleet.ParseClusterID(name)
+		if err != nil {
+			return fault.New(fault.NotFound, "there is no cluster %q: the path must be %s{id of a cluster}/api/…", name, clusters)
+		}
+		a.cfg.Kube.Serve(w, within, by, id)
+		return nil
+	}
+	if r.URL.Path == all || strings.HasPrefix(r.URL.Path, all+"/") {
+		within, err := below(r, all)
+		if err != nil {
+			return err
+		}
+		return a.toFleet(w, within, by)
+	}
+	return fault.New(fault.NotFound, "there is nothing at %s: the path must begin with %s{id of a cluster}/ or %s/", r.URL.Path, clusters, all)
+}
+
+// below is the request as it is without a prefix of its path, which must be written plainly: one that is encoded could be read in two ways.
+func below(r *http.Request, prefix string) (*http.Request, error) {
+	u := *r.URL
+	escaped := u.EscapedPath()
+	if !strings.HasPrefix(escaped, prefix) || (&url.URL{Path: prefix}).EscapedPath() != prefix {
+		return nil, fault.New(fault.BadRequest, "the path up to the Kubernetes API's own must not be encoded")
+	}
+	u.Path = u.Path[len(prefix):]
+	if u.RawPath != "" {
+		u.RawPath = escaped[len(prefix):]
+	}
+	if u.Path == "" {
+		u.Path, u.RawPath = "/", ""
+	}
+	out := *r
+	out.URL = &u
+	return &out, nil
+}
+
+// toFleet serves from the index, with the same record as what goes to a cluster.
+func (a *API) toFleet(w middleware.WrapResponseWriter, r *http.Request, by kubeproxy.Caller) error {
+	q, err := kube.Parse(r)
+	if err != nil {
+		return err
+	}
+	by.Via = "fleet"
+	entry, err := a.cfg.Audit.Begin(r.Context(), fleetRecord(q, by), false)
+	if err != nil {
+		return fault.Wrap(err, fault.Unavailable, "the request can't be put on record now, and isn't done without")
+	}
+	defer func() { entry.End(w.Status(), "", "", nil) }()
+	if !q.Lasts() {
+		a.cfg.Fleet.Serve(w, r, by.Principal)
+		return nil
+	}
+	end, err := a.begin(by.Principal)
+	if err != nil {
+		kube.WriteStatus(w, err) // before the record ends
+		return nil
+	}
+	defer end()
+	ctx, cancel := context.WithCancelCause(r.Context())
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		select {
+		case <-a.closing:
+			cancel(errClosing())
+		case <-ctx.Done():
+		}
+	}()
+	defer func() { cancel(nil); <-over }()
+	a.cfg.Fleet.Serve(w, r.WithContext(ctx), by.Principal)
+	return nil
+}
+
+func fleetRecord(q kube.Request, by kubeproxy.Caller) store.AuditRecord {
+	p := by.Principal
+	out := store.AuditRecord{
+		Tenant: p.Tenant, Request: by.Request, Who: p.Name, Groups: p.Groups, Token: p.Token, From: by.From, Agent: by.Agent, Via: by.Via,
+		Verb: q.Verb, Group: q.Group, Version: q.Version, Resource: q.Resource, Namespace: q.Namespace, Name: q.Name,
+	}
+	if q.Subresource != "" {
+		out.Resource += "/" + q.Subresource
+	}
+	if q.Resource == "" {
+		out.Path = q.Path
+	}
+	return out
 }

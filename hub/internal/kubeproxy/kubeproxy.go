@@ -5,14 +5,17 @@ package kubeproxy
 import (
 	"context"
 	"net/http"
+	"net/http/httputil"
+	"sync"
+	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/kubilitics/kubilitics/hub/internal/audit"
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
-	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/kube"
 	"github.com/kubilitics/kubilitics/shared/tunnel"
 )
@@ -29,11 +32,33 @@ type Clusters interface {
 
 // Config is what a proxy stands on.
 type Config struct {
-	Tunnels    Tunnels
-	Clusters   Clusters
-	Audit      *audit.Log
-	Log        *zap.Logger
-	Registerer prometheus.Registerer
+	Tunnels  Tunnels
+	Clusters Clusters
+	Audit    *audit.Log
+	Limits   Limits
+	// Recheck tells whether a principal who was authenticated earlier still is: the principal as it is now, or Unauthorized. Nil believes.
+	Recheck    func(context.Context, fleet.Principal) (fleet.Principal, error)
+	Log        *zap.Logger           // nil: none
+	Registerer prometheus.Registerer // nil: none
+
+	Check time.Duration // between rechecks of what lasts; 3 s
+	Stall time.Duration // how long a client may take nothing before it is cut; 60 s
+}
+
+func (c Config) complete() Config {
+	if c.Log == nil {
+		c.Log = zap.NewNop()
+	}
+	if c.Registerer == nil {
+		c.Registerer = prometheus.NewRegistry()
+	}
+	if c.Check == 0 {
+		c.Check = 3 * time.Second
+	}
+	if c.Stall == 0 {
+		c.Stall = time.Minute
+	}
+	return c
 }
 
 // Caller is who asks, and how the request came.
@@ -46,16 +71,63 @@ type Caller struct {
 }
 
 // Proxy is safe for concurrent use.
-type Proxy struct{ cfg Config }
+type Proxy struct {
+	cfg     Config
+	metrics metrics
+	limits  *limits
+	known   *lru.Cache[store.Scope, cached]
 
-// New makes a proxy.
-func New(cfg Config) *Proxy { return &Proxy{cfg: cfg} }
+	pooled   *http.Transport // one request after the other on a stream
+	upgrades *http.Transport // a stream for each
+	brief    *httputil.ReverseProxy
+	long     *httputil.ReverseProxy
+
+	mu       sync.Mutex
+	lasting  map[*passage]struct{}
+	draining bool
+	idle     chan struct{} // closed when draining and nothing lasts any more
+}
+
+// New makes a proxy. Run must be running for what lasts to end with its caller's rights.
+func New(cfg Config) *Proxy {
+	cfg = cfg.complete()
+	p := &Proxy{
+		cfg: cfg, metrics: newMetrics(cfg.Registerer), limits: newLimits(cfg.Limits),
+		lasting: map[*passage]struct{}{}, idle: make(chan struct{}),
+	}
+	p.known, _ = lru.New[store.Scope, cached](remembered) // fails on a size below 1 only
+	p.pooled, p.upgrades = p.transport(false), p.transport(true)
+	p.brief, p.long = p.reverse(briefBuffers), p.reverse(longBuffers)
+	return p
+}
 
 // Serve answers a request whose URL is as the cluster's API server will see it, "/api/…".
 func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request, by Caller, cluster fleet.ClusterID) {
-	kube.WriteStatus(w, fault.New(fault.Unavailable, "not served yet"))
+	s, err := p.admit(r, by, cluster)
+	if err != nil {
+		kube.WriteStatus(w, err)
+		return
+	}
+	defer s.over(errUnanswered) // whatever ends it, a panic included; mostly it is over by then
+	through := p.brief
+	if s.request.Lasts() {
+		through = p.long
+	}
+	ww := &writer{ResponseWriter: w, control: http.NewResponseController(w), stall: p.cfg.Stall, pass: s}
+	defer ww.done()
+	through.ServeHTTP(ww, r.WithContext(context.WithValue(s.ctx, passageKey{}, s)))
 }
 
 // Transport reaches a cluster's API for a caller: what goes through it is decided on, recorded and bounded as what comes from outside. The host in
-// the requests' URLs doesn't matter. What is refused is answered with a Status, as an API server would.
-func (p *Proxy) Transport(by Caller, cluster fleet.ClusterID) http.RoundTripper { return nil }
+// the requests' URLs doesn't matter. What is refused is answered with a Status, as an API server would. The Body of a 101 answer is an
+// io.ReadWriteCloser, as net/http's own.
+func (p *Proxy) Transport(by Caller, cluster fleet.ClusterID) http.RoundTripper {
+	return inside{proxy: p, by: by, cluster: cluster}
+}
+
+type passageKey struct{}
+
+func passageOf(ctx context.Context) *passage {
+	s, _ := ctx.Value(passageKey{}).(*passage)
+	return s
+}

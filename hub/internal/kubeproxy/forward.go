@@ -1,0 +1,235 @@
+package kubeproxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/kube"
+	"github.com/kubilitics/kubilitics/shared/tunnel"
+)
+
+// The pool of streams: enough of them are kept for a burst of requests to one cluster, and not for long.
+const (
+	idleEach = 64
+	idleAll  = 2048
+	idleFor  = 10 * time.Second
+	linger   = 5 * time.Second // for what a connection's last bytes need to arrive
+)
+
+// transport speaks HTTP/1.1 on streams. Those for upgrades serve one request each, since they become something else.
+func (p *Proxy) transport(upgrades bool) *http.Transport {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	return &http.Transport{
+		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			st, err := p.open(ctx, addr)
+			if err != nil {
+				return nil, &notOpened{err}
+			}
+			return &conn{Stream: st, orderly: upgrades}, nil
+		},
+		Protocols: &protocols, DisableCompression: true, DisableKeepAlives: upgrades,
+		MaxIdleConns: idleAll, MaxIdleConnsPerHost: idleEach, IdleConnTimeout: idleFor, MaxResponseHeaderBytes: 1 << 20,
+	}
+}
+
+// notOpened is why there is no stream.
+type notOpened struct{ error }
+
+func (e *notOpened) Unwrap() error { return e.error }
+
+func (p *Proxy) open(ctx context.Context, addr string) (*tunnel.Stream, error) {
+	at, err := scopeOf(addr)
+	if err != nil {
+		return nil, err
+	}
+	return p.cfg.Tunnels.OpenStream(ctx, at)
+}
+
+// hostOf names a cluster and its tenant, so that no stream is ever shared between two of either.
+func hostOf(at store.Scope) string { return at.Cluster.String() + "." + at.Tenant.String() }
+
+func scopeOf(addr string) (at store.Scope, err error) {
+	host, _, _ := strings.Cut(addr, ":")
+	c, t, _ := strings.Cut(host, ".")
+	if at.Cluster, err = fleet.ParseClusterID(c); err != nil {
+		return at, err
+	}
+	at.Tenant, err = fleet.ParseTenantID(t)
+	return at, err
+}
+
+// conn is a stream as a connection. To close it in the middle of a request must end that on the other side at once, even where the agent waits
+// for room to write; what an upgrade made of it ends in order, for its last bytes count.
+type conn struct {
+	*tunnel.Stream
+	orderly bool
+}
+
+// Close ends the stream.
+func (c *conn) Close() error {
+	if !c.orderly {
+		return c.Reset()
+	}
+	time.AfterFunc(linger, func() { _ = c.Reset() }) // does nothing when both sides have closed
+	return c.Stream.Close()
+}
+
+// buffers lends buffers of one size.
+type buffers struct {
+	size int
+	pool *sync.Pool
+}
+
+func newBuffers(size int) buffers {
+	return buffers{size: size, pool: &sync.Pool{New: func() any { return make([]byte, size) }}}
+}
+
+// A watch holds its buffer while nothing happens, so that is small; lists are copied by as much as a frame of the tunnel carries.
+var (
+	briefBuffers = newBuffers(32 << 10)
+	longBuffers  = newBuffers(2 << 10)
+)
+
+// Get lends one.
+func (b buffers) Get() []byte { return b.pool.Get().([]byte) }
+
+// Put takes it back.
+func (b buffers) Put(buf []byte) { b.pool.Put(buf) } //nolint:staticcheck // a slice's header is small beside what is saved
+
+func (p *Proxy) reverse(lend buffers) *httputil.ReverseProxy {
+	flush := time.Duration(0)
+	if lend == longBuffers {
+		flush = -1
+	}
+	return &httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { passageOf(r.In.Context()).dress(r.Out) },
+		Transport: forwarder{p}, BufferPool: lend, FlushInterval: flush,
+		ErrorLog: log.New(io.Discard, "", 0), // each of its lines is about a request that is on record, with its end
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			if fault.Is(err, fault.Internal) {
+				p.cfg.Log.Warn("an answer could not be passed on", zap.Error(err))
+			}
+			kube.WriteStatus(w, err)
+		},
+	}
+}
+
+// overrides let some servers take a request for one of another method than was decided on.
+var overrides = []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "Http2-Settings"}
+
+// dress makes of a request, which is a copy already, the one that the agent gets: nothing in it says who sends it but what we say.
+func (s *passage) dress(out *http.Request) {
+	out.URL.Scheme, out.URL.Host, out.URL.User = "http", hostOf(s.at), nil
+	out.Host, out.Trailer = "", nil
+	kube.Strip(out.Header)
+	for _, name := range overrides {
+		out.Header.Del(name)
+	}
+	h, p := out.Header, s.by.Principal
+	if s.mayUpgrade(out) {
+		h.Set("Connection", "Upgrade")
+	} else {
+		h.Del("Connection")
+		h.Del("Upgrade")
+	}
+	h.Set(kube.UserHeader, p.Name)
+	h[kube.GroupHeader] = slices.Clone(p.Groups)
+	h.Set(kube.RequestHeader, s.by.Request)
+	h.Set("X-Request-Id", s.by.Request)
+	h.Set("Audit-Id", s.by.Request)
+	if out.Method != http.MethodGet && out.Method != http.MethodHead {
+		// net/http would send such a request twice, taking their word for it.
+		h.Del("Idempotency-Key")
+		h.Del("X-Idempotency-Key")
+	}
+}
+
+// mayUpgrade tells whether the request asks for a connection that Kubernetes has, where it has it.
+func (s *passage) mayUpgrade(out *http.Request) bool {
+	to := strings.ToLower(out.Header.Get("Upgrade"))
+	return s.request.Lasts() && (to == "websocket" || to == "spdy/3.1")
+}
+
+// forwarder is the way of requests that were admitted and dressed, whose passage is in their context.
+type forwarder struct{ *Proxy }
+
+// RoundTrip forwards. Its error is a fault for people.
+func (f forwarder) RoundTrip(out *http.Request) (*http.Response, error) {
+	s := passageOf(out.Context())
+	through := f.pooled
+	if out.Header.Get("Upgrade") != "" {
+		through = f.upgrades
+	}
+	resp, err := through.RoundTrip(out)
+	if err != nil {
+		worded := s.word(err)
+		s.status = int(kube.Status(worded).Code)
+		s.over(err)
+		return nil, worded
+	}
+	return s.answered(resp), nil
+}
+
+// word says why there is no answer.
+func (s *passage) word(err error) error {
+	var dial *notOpened
+	var why *fault.Error
+	switch {
+	case errors.As(context.Cause(s.ctx), &why): // ended from here
+		return why
+	case s.ctx.Err() != nil:
+		return fault.Wrap(err, fault.Unavailable, "the client left")
+	case errors.As(err, &dial) && fault.Is(dial.error, fault.TooManyRequests):
+		return fault.Wrap(err, fault.TooManyRequests, "the tunnel of cluster %s carries as much as it can", s.cluster).After(time.Second)
+	case errors.As(err, &dial):
+		s.proxy.metrics.refused.WithLabelValues("offline").Inc()
+		s.proxy.cfg.Log.Debug("no stream", zap.String("request", s.by.Request), zap.Error(err))
+		return s.proxy.offline(s.ctx, s.at)
+	case s.request.Reads():
+		return fault.Wrap(err, fault.Unavailable, "the connection to cluster %s was lost before it answered%s", s.cluster, because(err))
+	default:
+		return fault.Wrap(err, fault.Unavailable, "the connection to cluster %s was lost before it answered%s; whether it did what was asked isn't known", s.cluster, because(err))
+	}
+}
+
+// because gives the sentence of the fault in an error, if there is one.
+func because(err error) string {
+	var why *fault.Error
+	if errors.As(err, &why) {
+		return ": " + why.Message
+	}
+	return ""
+}
+
+// answered puts around an answer's body what ends the passage with it.
+func (s *passage) answered(resp *http.Response) *http.Response {
+	s.status = resp.StatusCode
+	inner := body{ReadCloser: resp.Body, pass: s}
+	rw, upgraded := resp.Body.(io.ReadWriteCloser)
+	switch {
+	case resp.StatusCode == http.StatusSwitchingProtocols && upgraded:
+		resp.Body = &connBody{body: inner, Writer: rw}
+	case s.request.Verb == "watch" && resp.StatusCode == http.StatusOK:
+		resp.Body = &watchBody{body: inner, framing: framingOf(resp.Header)}
+	case s.request.Verb == "create" && s.request.Name == "" && resp.StatusCode == http.StatusCreated && isJSON(resp.Header):
+		resp.Body = &namingBody{body: inner}
+	default:
+		resp.Body = &inner
+	}
+	return resp
+}

@@ -1,0 +1,184 @@
+package kubeproxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/kubilitics/kubilitics/hub/internal/audit"
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/kube"
+)
+
+// passage is one request on its way, from the decision on it to the end of its answer's body. over must be called.
+type passage struct {
+	proxy   *Proxy
+	by      Caller
+	at      store.Scope
+	cluster string // how people know it
+	request kube.Request
+	began   time.Time
+	entry   *audit.Entry
+	ctx     context.Context // of what lasts: ended with a cause by end
+	end     context.CancelCauseFunc
+
+	once    sync.Once
+	status  int    // of the answer; 0 before
+	created string // the name of what was created, where the answer told it
+
+	mu     sync.Mutex
+	client net.Conn // of a connection that is spliced
+}
+
+var (
+	errUnanswered = fault.New(fault.Unavailable, "the request wasn't answered")
+	errClosing    = fault.New(fault.Unavailable, "this hub is shutting down").After(time.Second)
+)
+
+// admit decides on a request, counts it in and puts it on record. What is refused is on record too.
+func (p *Proxy) admit(r *http.Request, by Caller, cluster fleet.ClusterID) (*passage, error) {
+	s := &passage{
+		proxy: p, by: by, at: store.Scope{Tenant: by.Principal.Tenant, Cluster: cluster}, cluster: cluster.String(),
+		began: time.Now(), ctx: r.Context(), end: func(error) {},
+	}
+	if err := s.decide(r); err != nil {
+		s.refused(r, err)
+		return nil, err
+	}
+	if err := s.enter(r); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *passage) decide(r *http.Request) (err error) {
+	if s.request, err = kube.Parse(r); err != nil {
+		s.request = kube.Request{Verb: "other", Path: r.URL.Path}
+		return err
+	}
+	if err := errors.Join(kube.CheckConnection(r.Header), sayable(s.by.Principal)); err != nil {
+		return err
+	}
+	if err := decide(s.by.Principal, s.at.Cluster, s.request); err != nil {
+		return err
+	}
+	c, err := s.proxy.cluster(r.Context(), s.at)
+	if err != nil {
+		return err
+	}
+	s.cluster = called(c)
+	return nil
+}
+
+// sayable refuses names that a header would carry as other names than they are.
+func sayable(p fleet.Principal) error {
+	for _, name := range append([]string{p.Name}, p.Groups...) {
+		if name == "" || strings.TrimSpace(name) != name || !httpguts.ValidHeaderFieldValue(name) {
+			return fault.New(fault.Forbidden, "the name or a group of this token can't be told to a cluster: it is empty, or begins or ends with a space")
+		}
+	}
+	return nil
+}
+
+func (s *passage) user() user { return user{s.at.Tenant, s.by.Principal.Name} }
+
+// enter counts the request in, then puts it on record; it is forwarded only after both.
+func (s *passage) enter(r *http.Request) error {
+	if err := s.proxy.limits.enter(s.user(), s.at.Cluster, s.request.Lasts()); err != nil {
+		s.refused(r, err)
+		return err
+	}
+	entry, err := s.proxy.cfg.Audit.Begin(s.ctx, s.record(r), !s.request.Reads())
+	if err != nil {
+		s.proxy.limits.leave(s.user(), s.at.Cluster, s.request.Lasts())
+		s.proxy.metrics.refused.WithLabelValues("record").Inc()
+		return fault.Wrap(err, fault.Unavailable, "the request can't be put on record now, and isn't done without")
+	}
+	s.entry = entry
+	s.proxy.metrics.began(s.request)
+	if s.request.Lasts() && !s.proxy.keep(s) {
+		s.status = http.StatusServiceUnavailable
+		s.proxy.metrics.refused.WithLabelValues("closing").Inc()
+		s.over(errClosing)
+		return errClosing
+	}
+	return nil
+}
+
+// refused notes what isn't forwarded.
+func (s *passage) refused(r *http.Request, why error) {
+	s.proxy.metrics.refused.WithLabelValues(strings.ToLower(string(fault.CodeOf(why)))).Inc()
+	if fault.Is(why, fault.Internal) {
+		s.proxy.cfg.Log.Error("a request could not be decided on", zap.String("request", s.by.Request), zap.Error(why))
+	}
+	entry, err := s.proxy.cfg.Audit.Begin(s.ctx, s.record(r), false)
+	if err != nil {
+		s.proxy.cfg.Log.Warn("a refusal is not on record", zap.String("request", s.by.Request), zap.Error(err))
+		return
+	}
+	status := kube.Status(why)
+	entry.End(int(status.Code), string(status.Reason), "", nil)
+}
+
+func (s *passage) record(r *http.Request) store.AuditRecord {
+	q, p := s.request, s.by.Principal
+	out := store.AuditRecord{
+		Tenant: s.at.Tenant, Cluster: s.at.Cluster, Request: s.by.Request, Who: p.Name, Groups: p.Groups, Token: p.Token,
+		From: s.by.From, Agent: s.by.Agent, Via: s.by.Via,
+		Verb: q.Verb, Group: q.Group, Version: q.Version, Namespace: q.Namespace, Name: q.Name,
+	}
+	if q.Resource == "" {
+		out.Path = q.Path
+		return out
+	}
+	out.Resource = resourceText(q)
+	if q.Connects() && q.Subresource == "exec" {
+		out.Command = r.URL.Query()["command"]
+	}
+	if strings.Contains(r.URL.RawQuery, "dryRun") {
+		out.DryRun = len(r.URL.Query()["dryRun"]) > 0
+	}
+	return out
+}
+
+// over ends the passage, once: an error is what kept the answer from coming, or from coming wholly.
+func (s *passage) over(err error) {
+	s.once.Do(func() {
+		reason := ""
+		if s.status >= http.StatusBadRequest {
+			reason = strings.ReplaceAll(http.StatusText(s.status), " ", "")
+		}
+		s.entry.End(s.status, reason, s.created, err)
+		s.proxy.metrics.ended(s.request, s.status, time.Since(s.began))
+		s.proxy.limits.leave(s.user(), s.at.Cluster, s.request.Lasts())
+		s.proxy.drop(s)
+		s.end(nil)
+	})
+}
+
+// spliced notes the client's side of a connection that was taken out of the server's hands; false when the passage was ended already.
+func (s *passage) spliced(c net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.client = c
+	return s.ctx.Err() == nil
+}
+
+// cut ends what lasts, at once.
+func (s *passage) cut(why error) {
+	s.end(why)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client != nil {
+		_ = s.client.Close()
+	}
+}
