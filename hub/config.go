@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kubilitics/kubilitics/hub/internal/kubeproxy"
 	"github.com/kubilitics/kubilitics/hub/internal/notify"
 	"github.com/kubilitics/kubilitics/hub/internal/plugin"
 	"github.com/kubilitics/kubilitics/shared/fault"
@@ -16,8 +17,10 @@ import (
 // Config is all that a hub is told at its start; nothing changes it afterwards. Keys, flags and variables come from its tags.
 type Config struct {
 	Listen         string   `conf:"listen" usage:"address of the API, host:port"`
-	TLSCert        string   `conf:"tls-cert" usage:"PEM file with the API's certificate and its chain; plain HTTP without one"`
+	TLSCert        string   `conf:"tls-cert" usage:"PEM file with the API's certificate and its chain; without one plain HTTP, and HTTPS by the hub's own root"`
 	TLSKey         string   `conf:"tls-key" usage:"PEM file with the key of tls-cert"`
+	PublicURL      string   `conf:"public-url" usage:"how people reach the API, https://…, for the kubeconfigs it gives; worked out from their requests if empty"`
+	PublicCA       string   `conf:"public-ca" usage:"PEM file with the root of public-url's certificate; that of tls-cert, or one that clients know, if empty"`
 	Database       string   `conf:"database" usage:"postgres://… or sqlite:FILE; a file in data-dir if empty" secret:"true"`
 	DataDir        string   `conf:"data-dir" usage:"directory of what the hub keeps in files: its CA, and the database unless that is elsewhere"`
 	Tenant         string   `conf:"tenant" usage:"slug of the tenant that the first token is for"`
@@ -27,12 +30,15 @@ type Config struct {
 	Tunnel TunnelConfig `conf:"tunnel"`
 	CA     CAConfig     `conf:"ca"`
 	Keep   KeepConfig   `conf:"keep"`
+	Kube   KubeConfig   `conf:"kube"`
 	Log    LogConfig    `conf:"log"`
 
 	Plugins []plugin.Spec `conf:"plugins" usage:"programs that add to the graph or deliver notifications"`
 	Notify  NotifyConfig  `conf:"notify"`
 
-	Drain       time.Duration `conf:"drain" usage:"how long agents are given to move to another replica when the hub stops; 0 where there is no other"`
+	Drain          time.Duration `conf:"drain" usage:"how long agents are given to move to another replica when the hub stops; 0 where there is no other"`
+	TicketLifetime time.Duration `conf:"ticket-lifetime" usage:"how long a ticket, which is a token for a short while, may last"`
+
 	VerifyEvery time.Duration `conf:"verify-every" usage:"between recomputing a cluster's digests from its stored rows; 0 never does"`
 }
 
@@ -59,6 +65,18 @@ type KeepConfig struct {
 	Events  time.Duration `conf:"events" usage:"Kubernetes Events"`
 }
 
+// KubeConfig bounds what goes to clusters' Kubernetes APIs. 0 bounds nothing.
+type KubeConfig struct {
+	UserRate        int `conf:"user-rate" usage:"requests a second that one user may send to clusters' Kubernetes APIs, and twice as many at once; 0 is no bound, as in all of these"`
+	ClusterRate     int `conf:"cluster-rate" usage:"requests a second that one cluster's Kubernetes API may be sent, and twice as many at once"`
+	UserRequests    int `conf:"user-requests" usage:"requests of one user that are under way"`
+	ClusterRequests int `conf:"cluster-requests" usage:"requests to one cluster that are under way"`
+	UserStreams     int `conf:"user-streams" usage:"watches, followed logs and connections of one user"`
+	ClusterStreams  int `conf:"cluster-streams" usage:"watches, followed logs and connections to one cluster"`
+}
+
+func (k KubeConfig) limits() kubeproxy.Limits { return kubeproxy.Limits(k) }
+
 // NotifyConfig is whom to tell what. Only the file can say it.
 type NotifyConfig struct {
 	Targets []notify.Target `conf:"targets" usage:"whom"`
@@ -80,7 +98,10 @@ func DefaultConfig() Config {
 		Tunnel:  TunnelConfig{Listen: "127.0.0.1:8443"},
 		CA:      CAConfig{Domain: "kubilitics.internal", Lifetime: 24 * time.Hour, TokenLife: time.Hour},
 		Keep:    KeepConfig{Feed: 24 * time.Hour, History: 30 * 24 * time.Hour, Events: 7 * 24 * time.Hour},
+		Kube:    KubeConfig(kubeproxy.DefaultLimits()),
 		Log:     LogConfig{Level: "info", Format: "json"},
+
+		TicketLifetime: 8 * time.Hour,
 
 		VerifyEvery: 6 * time.Hour,
 	}
@@ -104,10 +125,13 @@ func (c Config) check() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		f = f.WithField("tls-cert", "tls-cert and tls-key go together")
 	}
-	for key, d := range map[string]time.Duration{"ca.lifetime": c.CA.Lifetime, "ca.token-lifetime": c.CA.TokenLife, "keep.feed": c.Keep.Feed, "keep.history": c.Keep.History, "keep.events": c.Keep.Events} {
+	for key, d := range map[string]time.Duration{"ca.lifetime": c.CA.Lifetime, "ca.token-lifetime": c.CA.TokenLife, "keep.feed": c.Keep.Feed, "keep.history": c.Keep.History, "keep.events": c.Keep.Events, "ticket-lifetime": c.TicketLifetime} {
 		if d <= 0 {
 			f = f.WithField(key, "must be longer than nothing")
 		}
+	}
+	if why := checkPublicURL(c.PublicURL); why != "" {
+		f = f.WithField("public-url", "%s", why)
 	}
 	if c.Tenant == "" {
 		f = f.WithField("tenant", "must not be empty")

@@ -102,7 +102,17 @@ func (h *Hub) open(ctx context.Context) (err error) {
 	if h.tenant, err = h.store.EnsureTenant(ctx, h.cfg.Tenant); err != nil {
 		return err
 	}
-	h.tokens = auth.New(h.store, auth.Config{}, h.log.Named("auth"))
+	authority, err := enroll.OpenAuthority(enroll.AuthorityConfig{
+		File: h.cfg.caFile(), MustExist: h.cfg.CA.File != "", TrustedFile: h.cfg.CA.Trusted, Names: h.cfg.Tunnel.Names,
+	})
+	if err != nil {
+		return err
+	}
+	tickets, err := authority.Derive(auth.TicketPurpose)
+	if err != nil {
+		return err
+	}
+	h.tokens = auth.New(h.store, auth.Config{TicketKey: tickets, MaxTicket: h.cfg.TicketLifetime}, h.log.Named("auth"))
 	if h.bootstrap, err = h.tokens.Bootstrap(ctx, h.tenant.ID); err != nil {
 		return err
 	}
@@ -112,7 +122,7 @@ func (h *Hub) open(ctx context.Context) (err error) {
 	if h.tunnelListener, err = listen(ctx, h.cfg.Tunnel.Listen); err != nil {
 		return err
 	}
-	return h.wire()
+	return h.wire(authority)
 }
 
 func listen(ctx context.Context, at string) (net.Listener, error) {
@@ -125,12 +135,13 @@ func listen(ctx context.Context, at string) (net.Listener, error) {
 }
 
 // wire makes the rooms and shows them to each other. Nothing runs yet.
-func (h *Hub) wire() error {
-	authority, err := enroll.OpenAuthority(enroll.AuthorityConfig{
-		File: h.cfg.caFile(), MustExist: h.cfg.CA.File != "", TrustedFile: h.cfg.CA.Trusted, Names: h.cfg.Tunnel.Names,
-	})
+func (h *Hub) wire(authority *enroll.Authority) error {
+	public, err := h.public(authority)
 	if err != nil {
 		return err
+	}
+	if h.cfg.TLSCert == "" {
+		h.apiListener = h.either(h.apiListener, authority)
 	}
 	reg := obs.NewRegistry("kubilitics-hub")
 	h.enroll = enroll.New(h.store, authority, enroll.Config{TrustDomain: h.cfg.CA.Domain, Lifetime: h.cfg.CA.Lifetime, TokenLifetime: h.cfg.CA.TokenLife}, h.log.Named("enroll"))
@@ -140,7 +151,7 @@ func (h *Hub) wire() error {
 	h.wirePlugins(reg)
 	h.wireTunnels(authority, reg)
 	h.wireKube(reg)
-	h.wireAPI(authority, reg)
+	h.wireAPI(authority, public, reg)
 	h.janitor = newJanitor(h, reg)
 	return nil
 }
@@ -158,7 +169,10 @@ func (h *Hub) wirePlugins(reg prometheus.Registerer) {
 
 func (h *Hub) wireKube(reg prometheus.Registerer) {
 	h.audit = audit.New(audit.Config{Store: h.store, Log: h.log.Named("audit"), Registerer: reg})
-	h.kube = kubeproxy.New(kubeproxy.Config{Tunnels: h.gateway, Clusters: h.store, Audit: h.audit, Log: h.log.Named("kube"), Registerer: reg})
+	h.kube = kubeproxy.New(kubeproxy.Config{
+		Tunnels: h.gateway, Clusters: h.store, Audit: h.audit, Limits: h.cfg.Kube.limits(), Recheck: h.tokens.Recheck,
+		Log: h.log.Named("kube"), Registerer: reg,
+	})
 }
 
 func (h *Hub) identify(p tunnel.Peer) (store.Scope, error) {
@@ -182,7 +196,7 @@ func (h *Hub) wireTunnels(authority *enroll.Authority, reg prometheus.Registerer
 	})
 }
 
-func (h *Hub) wireAPI(authority *enroll.Authority, reg *prometheus.Registry) {
+func (h *Hub) wireAPI(authority *enroll.Authority, public httpapi.Public, reg *prometheus.Registry) {
 	proxies, _ := h.cfg.proxies() // checked at the start
 	pin := authority.Pin()
 	asks := query.New(h.store)
@@ -206,6 +220,7 @@ func (h *Hub) wireAPI(authority *enroll.Authority, reg *prometheus.Registry) {
 		Fleet:          kubefleet.New(kubefleet.Config{Query: asks, Live: h.live, Log: h.log.Named("fleet")}),
 		Ops:            ops.New(ops.Config{Kube: h.kube, Query: asks, Log: h.log.Named("ops")}),
 		Pods:           pods.New(pods.Config{Kube: h.kube, Log: h.log.Named("pods")}),
+		Public:         public,
 		Gatherer:       reg,
 		Registerer:     reg,
 		Log:            h.log.Named("api"),
@@ -287,6 +302,9 @@ func (h *Hub) ready() error {
 
 func (h *Hub) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
+	// What requests to clusters stand on ends after the last of them.
+	under, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
 	g.Go(func() error { return h.live.Run(ctx) })
 	g.Go(func() error { return h.shared.Run(ctx) })
 	g.Go(func() error {
@@ -297,13 +315,17 @@ func (h *Hub) run(ctx context.Context) error {
 	g.Go(func() error { return h.plugins.Run(ctx) })
 	g.Go(func() error { return h.notify.Run(ctx) })
 	g.Go(func() error { return h.tokens.Run(ctx) })
-	g.Go(func() error { return h.audit.Run(ctx) })
-	g.Go(func() error { return h.gateway.Run(ctx) })
+	g.Go(func() error { return h.audit.Run(under) })
+	g.Go(func() error { return h.kube.Run(under) })
+	g.Go(func() error { return h.gateway.Run(under) })
 	g.Go(func() error { return h.janitor.run(ctx) })
 	g.Go(func() error { return h.enroll.Serve(ctx, h.contacts) })
-	g.Go(func() error { return h.serveCalls(ctx) })
-	g.Go(func() error { return h.tunnels.Serve(ctx, h.tunnelListener) })
-	g.Go(func() error { return h.serveAPI(ctx) })
+	g.Go(func() error { return h.serveCalls(under) })
+	g.Go(func() error { return h.tunnels.Serve(under, h.tunnelListener) })
+	g.Go(func() error {
+		defer end()
+		return h.serveAPI(ctx)
+	})
 	h.log.Info("the hub serves", zap.String("api", h.APIURL()), zap.String("tunnels", h.TunnelAddress()), zap.String("version", obs.Version()))
 	err := g.Wait()
 	return errors.Join(err, h.Close())
@@ -329,8 +351,11 @@ func (h *Hub) serveAPI(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
+		h.kube.Drain()
 		h.api.Close()
-		drained <- h.http.Shutdown(ctx)
+		err := h.http.Shutdown(ctx)
+		h.kube.Close(ctx) // its connections aren't the server's any more
+		drained <- err
 	})
 	err := h.serveHTTP()
 	if !stop() {

@@ -46,6 +46,9 @@ type Tokens interface {
 	Issue(ctx context.Context, by fleet.Principal, t auth.NewToken) (made store.Token, secret string, err error)
 	Tokens(ctx context.Context, tenant fleet.TenantID) ([]store.Token, error)
 	Revoke(ctx context.Context, tenant fleet.TenantID, id string) error
+	// Ticket makes a short-lived credential of by's, for one cluster or, with 0, for all. It lasts as long as asked: the usual time for 0, the longest
+	// possible for less than 0.
+	Ticket(by fleet.Principal, lasts time.Duration, cluster fleet.ClusterID) (text string, expires time.Time, err error)
 }
 
 // Pong is what an agent answers to a ping.
@@ -108,6 +111,7 @@ type Config struct {
 	Fleet         *kubefleet.Face
 	Ops           *ops.Ops
 	Pods          *pods.Pods
+	Public        Public
 	Resolver      Resolver     // nil: the Querier's
 	Ready         func() error // says why new callers should go elsewhere, beside what is asked here; nil: nothing does
 	Gatherer      prometheus.Gatherer
