@@ -1,0 +1,301 @@
+package ops
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubilitics/kubilitics/shared/fault"
+)
+
+const (
+	drainWorkers = 32 // Pods under way at once
+	drainPoll    = time.Second
+	drainRetry   = 5 * time.Second // after a budget has said no
+)
+
+// DrainOptions say which Pods may go, and how.
+type DrainOptions struct {
+	IgnoreDaemonSets   bool          // leave the Pods of DaemonSets where they are; otherwise they refuse the drain
+	DeleteEmptyDirData bool          // also those whose emptyDir goes with them
+	Force              bool          // also those that nothing makes again
+	Grace              *int64        // seconds; nil is each Pod's own
+	Timeout            time.Duration // of the whole; 0 is none
+	PodSelector        string
+	DisableEviction    bool // delete, past the budgets
+	DryRun             bool
+}
+
+// The steps of a drain.
+const (
+	StepCordoned = "cordoned"
+	StepSkipped  = "skipped"
+	StepEvicting = "evicting"
+	StepBlocked  = "blocked"
+	StepEvicted  = "evicted"
+	StepFailed   = "failed"
+	StepDone     = "done"
+)
+
+// DrainStep is one thing that happened in a drain.
+type DrainStep struct {
+	Step      string    `json:"step" enum:"cordoned,skipped,evicting,blocked,evicted,failed,done" doc:"blocked: a disruption budget refuses for now, and it is tried again; done is the last"`
+	At        time.Time `json:"at"`
+	Namespace string    `json:"namespace,omitempty" doc:"of the Pod"`
+	Pod       string    `json:"pod,omitempty"`
+	Owner     string    `json:"owner,omitempty" doc:"what makes it again elsewhere, as Kind/name"`
+	Reason    string    `json:"reason,omitempty"`
+	Drained   *bool     `json:"drained,omitempty" doc:"with done: whether all went that should"`
+	Evicted   int       `json:"evicted,omitempty" doc:"with done"`
+	Failed    int       `json:"failed,omitempty" doc:"with done"`
+	Skipped   int       `json:"skipped,omitempty" doc:"with done"`
+}
+
+// Drain is a drain that was decided on and hasn't begun.
+type Drain struct {
+	*Target
+	node    found
+	pods    Kind
+	options DrainOptions
+
+	mu    sync.Mutex // of what follows, and so that steps are told one after the other
+	tell  func(DrainStep) error
+	quit  context.CancelFunc
+	count map[string]int
+	lost  error // of tell
+}
+
+// Drain looks at a node and its Pods. Where some may not go by these options, it is a Conflict that names them, and nothing happens.
+func (t *Target) Drain(ctx context.Context, node string, o DrainOptions) (*Drain, error) {
+	if _, err := labels.Parse(o.PodSelector); err != nil {
+		return nil, fault.Wrap(err, fault.BadRequest, "the selector can't be read").WithField("podSelector", "%v", err)
+	}
+	f, err := t.locate(ctx, nodePlace(node))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := t.do(ctx, f.call(http.MethodGet)); err != nil {
+		return nil, err
+	}
+	d := &Drain{Target: t, node: f, options: o, count: map[string]int{}}
+	if d.pods, err = t.of(ctx, "v1", "Pod"); err != nil {
+		return nil, err
+	}
+	plans, err := d.plans(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return d, refusals(f.name, plans)
+}
+
+func refusals(node string, plans []PodPlan) error {
+	f := fault.New(fault.Conflict, "node %s can't be drained like this; nothing was done", node)
+	for _, p := range plans {
+		if p.Action == ActionRefuse {
+			f = f.WithField(p.Namespace+"/"+p.Name, "%s", p.Reason)
+		}
+	}
+	if len(f.Fields) == 0 {
+		return nil
+	}
+	return f
+}
+
+// plans decides on each Pod of the node.
+func (d *Drain) plans(ctx context.Context) ([]PodPlan, error) {
+	q := url.Values{"fieldSelector": {"spec.nodeName=" + d.node.name}}
+	if d.options.PodSelector != "" {
+		q.Set("labelSelector", d.options.PodSelector)
+	}
+	got, err := d.do(ctx, call{method: http.MethodGet, kind: d.pods, query: q})
+	if err != nil {
+		return nil, err
+	}
+	list, err := read[corev1.PodList](got.body)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]PodPlan, 0, len(list.Items))
+	for i := range list.Items {
+		out = append(out, d.options.plan(&list.Items[i]))
+	}
+	return out, nil
+}
+
+// Run cordons the node and sends its Pods away, telling each step. It ends with ctx, with an error of tell, or when no Pod is left to go; the node stays
+// cordoned in any case. What fails of single Pods is told and isn't an error.
+func (d *Drain) Run(ctx context.Context, tell func(DrainStep) error) error {
+	ctx, d.quit = context.WithCancel(ctx)
+	defer d.quit()
+	d.tell = tell
+	r, err := d.cordon(ctx, d.node, true, Query{DryRun: d.options.DryRun})
+	if err != nil {
+		return err
+	}
+	cordoned := DrainStep{Step: StepCordoned}
+	if r.Outcome == Unchanged {
+		cordoned.Reason = "it was already"
+	}
+	d.step(cordoned, nil)
+	plans, err := d.plans(ctx) // anew: some may have come before the node was cordoned
+	if err != nil {
+		return err
+	}
+	d.all(ctx, plans)
+	if d.lost != nil {
+		return d.lost
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	done := DrainStep{Step: StepDone, Evicted: d.count[StepEvicted], Failed: d.count[StepFailed], Skipped: d.count[StepSkipped]}
+	done.Drained = new(done.Failed == 0)
+	d.step(done, nil)
+	return d.lost
+}
+
+// all sends Pods away, many at once.
+func (d *Drain) all(ctx context.Context, plans []PodPlan) {
+	within, cancel := ctx, context.CancelFunc(func() {})
+	if d.options.Timeout > 0 {
+		within, cancel = context.WithTimeout(ctx, d.options.Timeout)
+	}
+	defer cancel()
+	var g errgroup.Group
+	g.SetLimit(drainWorkers)
+	for i := range plans {
+		p := &plans[i]
+		switch p.Action {
+		case ActionSkip:
+			d.step(DrainStep{Step: StepSkipped, Reason: p.Reason}, p)
+			continue
+		case ActionRefuse:
+			d.step(DrainStep{Step: StepFailed, Reason: p.Reason}, p)
+			continue
+		}
+		g.Go(func() error {
+			d.one(within, p)
+			return nil
+		})
+	}
+	_ = g.Wait() // they tell what fails
+}
+
+// step tells one, unless nobody listens any more.
+func (d *Drain) step(s DrainStep, p *PodPlan) {
+	s.At = d.now().UTC()
+	if p != nil {
+		s.Namespace, s.Pod = p.Namespace, p.Name
+		if p.Owner != nil {
+			s.Owner = p.Owner.Kind + "/" + p.Owner.Name
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.count[s.Step]++
+	if d.lost != nil {
+		return
+	}
+	if d.lost = d.tell(s); d.lost != nil {
+		d.quit()
+	}
+}
+
+// one sends a Pod away and waits until it is gone.
+func (d *Drain) one(ctx context.Context, p *PodPlan) {
+	d.step(DrainStep{Step: StepEvicting, Reason: p.Reason}, p)
+	err := d.send(ctx, p)
+	if err == nil && !d.options.DryRun {
+		err = d.gone(ctx, p)
+	}
+	switch {
+	case err == nil || fault.Is(err, fault.NotFound):
+		d.step(DrainStep{Step: StepEvicted}, p)
+	case ctx.Err() != nil:
+		d.step(DrainStep{Step: StepFailed, Reason: "the time was over before it was gone"}, p)
+	default:
+		d.step(DrainStep{Step: StepFailed, Reason: fault.Public(err).Message}, p)
+	}
+}
+
+// send evicts a Pod, again and again while a budget says no.
+func (d *Drain) send(ctx context.Context, p *PodPlan) error {
+	said := ""
+	for {
+		c, err := d.departure(p)
+		if err != nil {
+			return err
+		}
+		_, err = d.do(ctx, c)
+		if !fault.Is(err, fault.TooManyRequests) || d.options.DryRun {
+			return err
+		}
+		if why := budgetSays(err); why != said {
+			said = why
+			d.step(DrainStep{Step: StepBlocked, Reason: why}, p)
+		}
+		if err := wait(ctx, max(drainRetry, fault.RetryAfter(err))); err != nil {
+			return err
+		}
+	}
+}
+
+// budgetSays words why an eviction is refused, with what the budget itself says.
+func budgetSays(err error) string {
+	f := fault.Public(err)
+	parts := []string{strings.TrimSuffix(f.Message, ".")}
+	for _, field := range f.Fields {
+		if !slices.Contains(parts, field.Reason) {
+			parts = append(parts, strings.TrimSuffix(field.Reason, "."))
+		}
+	}
+	return strings.Join(parts, ": ")
+}
+
+// departure is the request by which a Pod goes, that very one and none that came after it by the same name.
+func (d *Drain) departure(p *PodPlan) (call, error) {
+	o := metav1.DeleteOptions{GracePeriodSeconds: d.options.Grace, Preconditions: &metav1.Preconditions{UID: new(types.UID(p.UID))}}
+	if d.options.DryRun {
+		o.DryRun = []string{metav1.DryRunAll}
+	}
+	c := call{method: http.MethodDelete, kind: d.pods, namespace: p.Namespace, name: p.Name, contentType: "application/json", once: true}
+	var body any = o
+	if !d.options.DisableEviction {
+		c.method, c.subresource = http.MethodPost, "eviction"
+		body = policyv1.Eviction{
+			TypeMeta: metav1.TypeMeta{APIVersion: "policy/v1", Kind: "Eviction"}, ObjectMeta: metav1.ObjectMeta{Name: p.Name, Namespace: p.Namespace}, DeleteOptions: &o,
+		}
+	}
+	var err error
+	c.body, err = json.Marshal(body)
+	return c, err
+}
+
+// gone waits until a Pod isn't there any more, or is another.
+func (d *Drain) gone(ctx context.Context, p *PodPlan) error {
+	for {
+		got, err := d.do(ctx, call{method: http.MethodGet, kind: d.pods, namespace: p.Namespace, name: p.Name})
+		if err != nil {
+			return err
+		}
+		now, err := read[object](got.body)
+		if err != nil || string(now.UID) != p.UID {
+			return err
+		}
+		if err := wait(ctx, drainPoll); err != nil {
+			return err
+		}
+	}
+}
