@@ -114,21 +114,20 @@ func (t *Tokens) admit(r *http.Request, text string) (fleet.Principal, error) {
 		return fleet.Principal{}, unknown()
 	}
 	t.note(c.token)
-	return t.narrowed(p, made.ID, c.cluster, c.expires)
+	p = narrowed(p, made.ID, c.cluster)
+	p.Expires = earliest(c.expires, p.Expires)
+	return p, nil
 }
 
 func errTicketEnded(at time.Time) error {
 	return fault.New(fault.Unauthorized, "the ticket ended at %s", at.UTC().Format(time.RFC3339))
 }
 
-// narrowed is who holds a ticket of p's: somebody with no more than p has.
-func (t *Tokens) narrowed(p fleet.Principal, ticket string, only fleet.ClusterID, expires time.Time) (fleet.Principal, error) {
-	if p.Expires = earliest(expires, p.Expires); !t.now().Before(p.Expires) {
-		return fleet.Principal{}, errTicketEnded(p.Expires)
-	}
+// narrowed is who holds a ticket of p's: somebody who may do no more than p.
+func narrowed(p fleet.Principal, ticket string, only fleet.ClusterID) fleet.Principal {
 	if only != 0 {
 		p = p.Within([]fleet.ClusterID{only})
 	}
 	p.Ticket, p.Only = ticket, only
-	return p, nil
+	return p
 }
