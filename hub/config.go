@@ -63,6 +63,7 @@ type KeepConfig struct {
 	Feed    time.Duration `conf:"feed" usage:"changes, for streams that resume"`
 	History time.Duration `conf:"history" usage:"past versions of resources and edges"`
 	Events  time.Duration `conf:"events" usage:"Kubernetes Events"`
+	Audit   time.Duration `conf:"audit" usage:"the record of who did what, to the day"`
 }
 
 // KubeConfig bounds what goes to clusters' Kubernetes APIs. 0 bounds nothing.
@@ -97,7 +98,7 @@ func DefaultConfig() Config {
 		Tenant:  "default",
 		Tunnel:  TunnelConfig{Listen: "127.0.0.1:8443"},
 		CA:      CAConfig{Domain: "kubilitics.internal", Lifetime: 24 * time.Hour, TokenLife: time.Hour},
-		Keep:    KeepConfig{Feed: 24 * time.Hour, History: 30 * 24 * time.Hour, Events: 7 * 24 * time.Hour},
+		Keep:    KeepConfig{Feed: 24 * time.Hour, History: 30 * 24 * time.Hour, Events: 7 * 24 * time.Hour, Audit: 90 * 24 * time.Hour},
 		Kube:    KubeConfig(kubeproxy.DefaultLimits()),
 		Log:     LogConfig{Level: "info", Format: "json"},
 

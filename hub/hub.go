@@ -301,6 +301,7 @@ func (h *Hub) ready() error {
 }
 
 func (h *Hub) run(ctx context.Context) error {
+	unrecord := h.record(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	// What requests to clusters stand on ends after the last of them.
 	under, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -328,7 +329,19 @@ func (h *Hub) run(ctx context.Context) error {
 	})
 	h.log.Info("the hub serves", zap.String("api", h.APIURL()), zap.String("tunnels", h.TunnelAddress()), zap.String("version", obs.Version()))
 	err := g.Wait()
-	return errors.Join(err, h.Close())
+	return errors.Join(err, unrecord(), h.Close())
+}
+
+// record writes who does what until the function that it gives is called: after everything that takes requests has stopped, so that how they ended is on
+// record too.
+func (h *Hub) record(ctx context.Context) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() { done <- h.audit.Run(ctx) }()
+	return func() error {
+		cancel()
+		return <-done
+	}
 }
 
 // index takes changed rows into what searches go by, of whichever tenant.

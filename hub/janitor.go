@@ -61,6 +61,8 @@ func (j *janitor) due() {
 func (j *janitor) sweep(ctx context.Context) {
 	keep := store.Keep{Feed: j.hub.cfg.Keep.Feed, History: j.hub.cfg.Keep.History, Events: j.hub.cfg.Keep.Events}
 	j.repeat(ctx, "what is past its time was not deleted", func() (bool, error) { return j.hub.store.Trim(ctx, keep, sweepRows) })
+	forget := time.Now().Add(-j.hub.cfg.Keep.Audit)
+	j.repeat(ctx, "the record of requests past its time was not deleted", func() (bool, error) { return j.hub.store.DropAudit(ctx, forget, sweepRows) })
 	j.repeat(ctx, "deleted clusters were not purged", func() (bool, error) { return j.hub.store.Purge(ctx, sweepRows) })
 }
 
