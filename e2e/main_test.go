@@ -119,7 +119,7 @@ func prepare(ctx context.Context) error {
 }
 
 func startCluster(ctx context.Context, region string, bin *kube.Bin) (*cluster, error) {
-	started, err := kube.Start(ctx, kube.Options{Name: region, Region: region, Nodes: 3, Dir: world.dir, Bin: bin})
+	started, err := kube.Start(ctx, kube.Options{Name: region, Region: region, Nodes: 3, Dir: world.dir, Bin: bin, Exec: true})
 	if err != nil {
 		return nil, err
 	}

@@ -28,13 +28,13 @@ func build(ctx context.Context, src source, dir string, missing []program, progr
 	}
 	tmp, err := os.MkdirTemp(dir, ".build-")
 	if err != nil {
-		return fmt.Errorf("make a directory to build Kubernetes in: %w", err)
+		return fmt.Errorf("make a directory to build in: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(tmp) }()
 
-	r := newReport(progress, src.version)
+	r := newReport(progress, src.of+" "+src.version)
 	r.say("building %s into %s", names(missing), dir)
-	r.say("this happens once a version: about 6 minutes on two cores, 4 on four, and seconds where Go's build cache has it")
+	r.say("this happens once a version: %s, and seconds where Go's build cache has it", src.effort)
 	total, err := fetch(ctx, src, missing, r)
 	if err != nil {
 		return err
@@ -57,20 +57,16 @@ func fetch(ctx context.Context, src source, missing []program, r *report) (packa
 	args := append([]string{"list", "-deps", "-mod=readonly", "-f", "{{.ImportPath}}"}, packagesOf(missing)...)
 	out, err := r.run(goCommand(ctx, src, args...))
 	if err != nil {
-		return 0, fmt.Errorf("fetch the sources of Kubernetes %s: %w", src.version, err)
+		return 0, fmt.Errorf("fetch the sources of %s %s: %w", src.of, src.version, err)
 	}
 	return bytes.Count(out, []byte("\n")), nil
 }
 
 func compile(ctx context.Context, src source, tmp string, missing []program, total int, r *report) error {
 	r.counting(fmt.Sprintf("compiled %%d of at most %d packages", total), "")
-	ldflags := "-s -w"
-	for _, v := range []string{"gitVersion=" + src.version, "gitTreeState=clean"} {
-		ldflags += " -X k8s.io/component-base/version." + v + " -X k8s.io/client-go/pkg/version." + v
-	}
-	args := []string{"build", "-v", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", ldflags, "-o", tmp + string(filepath.Separator)}
+	args := []string{"build", "-v", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", "-s -w" + src.stamp(src.version), "-o", tmp + string(filepath.Separator)}
 	if _, err := r.run(goCommand(ctx, src, append(args, packagesOf(missing)...)...)); err != nil {
-		return fmt.Errorf("build Kubernetes %s: %w", src.version, err)
+		return fmt.Errorf("build %s %s: %w", src.of, src.version, err)
 	}
 	return nil
 }
@@ -103,9 +99,9 @@ func packagesOf(ps []program) (pkgs []string) {
 
 // report tells what a long build is doing, every few seconds.
 type report struct {
-	out     io.Writer
-	version string
-	start   time.Time
+	out   io.Writer
+	about string
+	start time.Time
 
 	mu     sync.Mutex
 	format string // of the line, takes the count
@@ -115,12 +111,12 @@ type report struct {
 	other  []string // the newest lines that don't count: the error, when there is one
 }
 
-func newReport(out io.Writer, version string) *report {
-	return &report{out: out, version: version, start: time.Now()}
+func newReport(out io.Writer, about string) *report {
+	return &report{out: out, about: about, start: time.Now()}
 }
 
 func (r *report) say(format string, args ...any) {
-	fmt.Fprintf(r.out, "kubernetes %s: %s\n", r.version, fmt.Sprintf(format, args...))
+	fmt.Fprintf(r.out, "%s: %s\n", r.about, fmt.Sprintf(format, args...))
 }
 
 func (r *report) elapsed() time.Duration { return time.Since(r.start).Round(time.Second) }

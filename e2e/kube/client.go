@@ -60,6 +60,9 @@ func (c *Cluster) Kubectl(ctx context.Context, stdin io.Reader, args ...string) 
 	return stdout.Bytes(), nil
 }
 
+// Programs are the programs that the cluster runs and goes with, also helm, if it was asked for Metrics.
+func (c *Cluster) Programs() Bin { return c.bin }
+
 // KubectlPath is the kubectl that belongs to the cluster's version.
 func (c *Cluster) KubectlPath() string { return c.bin.Kubectl }
 

@@ -2,11 +2,13 @@ package kube
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
@@ -28,7 +30,7 @@ var (
 
 // rank orders components by who needs whom; a restarted API server takes its old place.
 func rank(name string) int {
-	return slices.Index([]string{etcd.name, apiServer.name, controllerManager.name, scheduler.name, kwok.name}, name)
+	return slices.Index([]string{etcd.name, apiServer.name, controllerManager.name, scheduler.name, kwok.name, metricsServer.name}, name)
 }
 
 // etcd is reached over a Unix socket in a directory that only the owner may enter: no port, no certificates.
@@ -57,7 +59,7 @@ const (
 )
 
 func (c *Cluster) apiServerArgs() ([]string, error) {
-	return []string{
+	args := []string{
 		"--etcd-servers=" + c.etcdSocket(),
 		"--bind-address=127.0.0.1",
 		"--secure-port=" + strconv.Itoa(c.port),
@@ -73,8 +75,15 @@ func (c *Cluster) apiServerArgs() ([]string, error) {
 		"--service-account-signing-key-file=" + c.pki.file("sa.key"),
 		// The simulated kubelets listen where ExternalIP says; a real one would be found by its InternalIP.
 		"--kubelet-preferred-address-types=ExternalIP,InternalIP",
+		"--kubelet-client-certificate=" + c.pki.file("kubelet-client.crt"),
+		"--kubelet-client-key=" + c.pki.file("kubelet-client.key"),
+		"--kubelet-certificate-authority=" + c.pki.file("ca.crt"),
 		"--profiling=false",
-	}, nil
+	}
+	if c.opts.Metrics {
+		args = append(args, c.aggregationArgs()...)
+	}
+	return args, nil
 }
 
 func (c *Cluster) controllerManagerArgs() ([]string, error) {
@@ -105,24 +114,31 @@ func (c *Cluster) schedulerArgs() ([]string, error) {
 }
 
 func (c *Cluster) kwokArgs() ([]string, error) {
-	var err error
-	if c.kubelet, err = freePort(); err != nil { // as late as can be: it isn't held
+	port, err := freePort() // as late as can be: it isn't held
+	if err != nil {
 		return nil, err
 	}
-	log, cfg := c.path("pod.log"), c.path("kwok.yaml")
-	if err := os.WriteFile(log, []byte(podLog), 0o600); err != nil {
-		return nil, fmt.Errorf("write the log of the simulated containers: %w", err)
+	if err := c.writeLogs(); err != nil {
+		return nil, err
 	}
-	if err := os.WriteFile(cfg, []byte(strings.ReplaceAll(kwokConfig, "POD_LOG", log)), 0o600); err != nil {
+	cfg := c.path("kwok.yaml")
+	own := strings.NewReplacer("LOGS", c.dir, "KWOK_PORT", strconv.Itoa(port))
+	if err := os.WriteFile(cfg, []byte(own.Replace(kwokConfig)), 0o600); err != nil {
 		return nil, fmt.Errorf("write the configuration of kwok: %w", err)
+	}
+	if c.kubeletPort = port; c.opts.Exec {
+		if c.kubelet, err = c.startKubelet(port); err != nil {
+			return nil, err
+		}
+		c.kubeletPort = c.kubelet.port
 	}
 	return []string{
 		"--kubeconfig=" + c.path("kwok.kubeconfig"),
 		"--config=" + cfg,
 		"--manage-nodes-with-annotation-selector=" + nodeAnnotation + "=" + nodeAnnotationValue,
 		"--node-lease-duration-seconds=40",
-		"--server-address=127.0.0.1:" + strconv.Itoa(c.kubelet),
-		"--node-port=" + strconv.Itoa(c.kubelet),
+		"--server-address=127.0.0.1:" + strconv.Itoa(port),
+		"--node-port=" + strconv.Itoa(c.kubeletPort),
 		"--node-ip=127.0.0.1",
 		"--tls-cert-file=" + c.pki.file("kubelet.crt"),
 		"--tls-private-key-file=" + c.pki.file("kubelet.key"),
@@ -132,8 +148,31 @@ func (c *Cluster) kwokArgs() ([]string, error) {
 //go:embed kwok.yaml
 var kwokConfig string
 
-// podLog is what every container has logged, in the format in which a container runtime keeps it.
-const podLog = "2030-01-01T00:00:00.000000000Z stdout F This container is simulated: no process is behind it.\n"
+// What containers have logged, in the format in which a container runtime keeps it: every container the same, as did the one
+// before it; those called "talker" what Talk has them say.
+const (
+	podLog      = "2030-01-01T00:00:00.000000000Z stdout F This container is simulated: no process is behind it.\n"
+	previousLog = "2029-12-31T00:00:00.000000000Z stdout F This container came before: it was simulated too.\n"
+)
+
+func (c *Cluster) writeLogs() error {
+	for file, text := range map[string]string{"pod.log": podLog, "previous.log": previousLog, "talker.log": podLog} {
+		if err := os.WriteFile(c.path(file), []byte(text), 0o600); err != nil {
+			return fmt.Errorf("write the log of the simulated containers: %w", err)
+		}
+	}
+	return nil
+}
+
+// Talk adds a line to what every container called "talker" has logged.
+func (c *Cluster) Talk(line string) error {
+	f, err := os.OpenFile(c.path("talker.log"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	_, err = fmt.Fprintf(f, "%s stdout F %s\n", time.Now().UTC().Format(time.RFC3339Nano), line)
+	return errors.Join(err, f.Close())
+}
 
 // writeCredentials makes the servers' certificates and one kubeconfig for each client.
 func (c *Cluster) writeCredentials() error {
@@ -143,6 +182,14 @@ func (c *Cluster) writeCredentials() error {
 	}
 	if err := c.pki.serving("kubelet", "127.0.0.1", "localhost"); err != nil {
 		return err
+	}
+	if err := c.pki.clientFiles("kubelet-client", kubeletClient, "system:masters"); err != nil {
+		return err
+	}
+	if c.opts.Metrics {
+		if err := c.aggregationCredentials(); err != nil {
+			return err
+		}
 	}
 	if err := c.pki.signingKey("sa.key"); err != nil {
 		return err

@@ -99,10 +99,14 @@ func storageClass() *storagev1.StorageClass {
 // node is the i-th simulated node, spread over three zones, with the size of a common virtual machine.
 func (c *Cluster) node(i int) *corev1.Node {
 	name := fmt.Sprintf("%s-node-%d", c.opts.Name, i+1)
+	annotations := map[string]string{nodeAnnotation: nodeAnnotationValue}
+	if c.opts.Metrics {
+		annotations["metrics.k8s.io/resource-metrics-path"] = fmt.Sprintf(metricsPath, name)
+	}
 	return &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:        name,
-			Annotations: map[string]string{nodeAnnotation: nodeAnnotationValue},
+			Annotations: annotations,
 			Labels: map[string]string{
 				corev1.LabelHostname:           name,
 				corev1.LabelOSStable:           "linux",
@@ -127,7 +131,7 @@ func (c *Cluster) nodeStatus(i int, name string) corev1.NodeStatus {
 			{Type: corev1.NodeHostName, Address: name},
 			{Type: corev1.NodeExternalIP, Address: "127.0.0.1"}, // where kwok answers for logs
 		},
-		DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: int32(c.kubelet)}},
+		DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: int32(c.kubeletPort)}},
 		NodeInfo: corev1.NodeSystemInfo{
 			Architecture:            "amd64",
 			OperatingSystem:         "linux",

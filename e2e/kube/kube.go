@@ -26,6 +26,12 @@ type Options struct {
 	Dir    string    // where the cluster's own directory is made, which Stop removes; the system's temporary directory if empty
 	Log    io.Writer // told of the progress; nobody if nil
 	Bin    *Bin      // the programs; Programs(ctx, Log) if nil
+
+	// Exec lets commands be run in containers. They run on this machine, as its user: harmless programs in a directory of the
+	// container's own, but nothing holds a shell there. Only those who may exec in the cluster can run them.
+	Exec bool
+	// Metrics has metrics.k8s.io served, by metrics-server (Extras). Start doesn't wait for the first figures: MetricsServed does.
+	Metrics bool
 }
 
 // Cluster is a running control plane with its nodes. Its methods may be called at once by many, except Stop,
@@ -41,8 +47,10 @@ type Cluster struct {
 	kubeconfig []byte
 	port       int    // of the API server, held for it
 	freePort   func() // gives it back
-	kubelet    int    // port of the simulated kubelets
+	kubelet    *kubelet
 	died       chan *process
+
+	kubeletPort, metrics int // of the simulated kubelets and of metrics-server
 
 	mu      sync.Mutex // guards running and stopped, and orders starts and stops
 	running []*process // in the order of their start
@@ -82,6 +90,13 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	if opts.Bin == nil {
 		bin, err := Programs(ctx, opts.Log)
 		if err != nil {
+			return nil, err
+		}
+		opts.Bin = &bin
+	}
+	if opts.Metrics && opts.Bin.MetricsServer == "" {
+		bin := *opts.Bin // the caller's may be shared
+		if err := Extras(ctx, &bin, opts.Log); err != nil {
 			return nil, err
 		}
 		opts.Bin = &bin
@@ -149,7 +164,10 @@ func (c *Cluster) bringUp(ctx context.Context) error {
 			return err
 		}
 	}
-	return c.furnish(ctx)
+	if err := c.furnish(ctx); err != nil || !c.opts.Metrics {
+		return err
+	}
+	return c.serveMetrics(ctx)
 }
 
 // startLimit is for machines much slower than those on which 5 seconds are usual.
@@ -227,6 +245,9 @@ func (c *Cluster) Stop(ctx context.Context) error {
 		errs = append(errs, p.stop(ctx))
 	}
 	c.running = nil
+	if c.kubelet != nil {
+		errs = append(errs, c.kubelet.stop())
+	}
 	errs = append(errs, c.release())
 	c.stopErr = errors.Join(errs...)
 	return c.stopErr

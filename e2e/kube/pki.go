@@ -90,6 +90,18 @@ func (p *pki) client(user string, groups ...string) (cert, key []byte, err error
 	return p.issue(tmpl)
 }
 
+// clientFiles writes NAME.crt and NAME.key of a user.
+func (p *pki) clientFiles(name, user string, groups ...string) error {
+	cert, key, err := p.client(user, groups...)
+	if err != nil {
+		return err
+	}
+	if err := p.write(name+".crt", cert); err != nil {
+		return err
+	}
+	return p.write(name+".key", key)
+}
+
 // signingKey writes the key that signs ServiceAccount tokens.
 func (p *pki) signingKey(name string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -17,9 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Bin names the programs a cluster is made of, each by its full path.
+// Bin names the programs a cluster is made of, and those that come beside it if Extras was asked for them, each by its full path.
 type Bin struct {
 	Etcd, APIServer, ControllerManager, Scheduler, Kwok, Kubectl string
+	Helm, MetricsServer                                          string
 	// Version is the Kubernetes version they were built from, "v1.37.2".
 	Version string
 }
@@ -28,6 +29,37 @@ type Bin struct {
 type program struct {
 	pkg, name string
 	at        func(*Bin) *string
+}
+
+// set is what one module builds.
+type set struct {
+	dir      string         // beside this file, where its go.mod is
+	of       string         // what it tells its progress as
+	pinned   *regexp.Regexp // the line of go.mod that says of which version
+	effort   string         // what the first build takes
+	stamp    func(version string) (ldflags string)
+	programs []program
+}
+
+var controlPlane = set{dir: "programs", of: "kubernetes", pinned: regexp.MustCompile(`(?m)^\s*k8s\.io/kubernetes (v\S+)`),
+	effort: "about 6 minutes on two cores, 4 on four", stamp: stampKubernetes, programs: programs}
+
+var extras = set{dir: "extras", of: "helm", pinned: regexp.MustCompile(`(?m)^\s*helm\.sh/helm/v4 (v\S+)`),
+	effort: "about 4 minutes on two cores, 2 on four", stamp: stampHelm, programs: []program{
+		{"helm.sh/helm/v4/cmd/helm", "helm", func(b *Bin) *string { return &b.Helm }},
+		{"sigs.k8s.io/metrics-server/cmd/metrics-server", "metrics-server", func(b *Bin) *string { return &b.MetricsServer }},
+	}}
+
+// stampKubernetes tells Kubernetes its version, which the release's build would do.
+func stampKubernetes(version string) (ldflags string) {
+	for _, v := range []string{"gitVersion=" + version, "gitTreeState=clean"} {
+		ldflags += " -X k8s.io/component-base/version." + v + " -X k8s.io/client-go/pkg/version." + v
+	}
+	return ldflags
+}
+
+func stampHelm(version string) (ldflags string) {
+	return " -X helm.sh/helm/v4/internal/version.version=" + version
 }
 
 var programs = []program{
@@ -56,31 +88,43 @@ var majorVersion = regexp.MustCompile(`^v[0-9]+$`)
 // $KUBEBUILDER_ASSETS are used from there. The first build takes minutes and tells its progress, a line
 // every few seconds; afterwards the call costs some file lookups. Processes that build at once wait for each other.
 func Programs(ctx context.Context, progress io.Writer) (Bin, error) {
-	if progress == nil {
-		progress = io.Discard
-	}
-	src, err := openSource()
+	var bin Bin
+	version, err := controlPlane.provide(ctx, &bin, progress)
 	if err != nil {
 		return Bin{}, err
 	}
-	dir, err := cacheDir(src.key())
-	if err != nil {
-		return Bin{}, err
-	}
-	bin := Bin{Version: src.version}
-	if len(bin.fill(dir)) == 0 {
-		return bin, nil
-	}
-	if err := buildMissing(ctx, src, dir, &bin, progress); err != nil {
-		return Bin{}, err
-	}
+	bin.Version = version
 	return bin, nil
 }
 
+// Extras adds helm and metrics-server to bin, as Programs does its own. They are built apart, and only for those who ask.
+func Extras(ctx context.Context, bin *Bin, progress io.Writer) error {
+	_, err := extras.provide(ctx, bin, progress)
+	return err
+}
+
+func (s set) provide(ctx context.Context, bin *Bin, progress io.Writer) (version string, err error) {
+	if progress == nil {
+		progress = io.Discard
+	}
+	src, err := openSource(s)
+	if err != nil {
+		return "", err
+	}
+	dir, err := cacheDir(src.key())
+	if err != nil {
+		return "", err
+	}
+	if len(bin.fill(dir, s.programs)) == 0 {
+		return src.version, nil
+	}
+	return src.version, buildMissing(ctx, src, dir, bin, progress)
+}
+
 // fill sets the paths of the programs that exist and returns those that don't.
-func (b *Bin) fill(dir string) (missing []program) {
+func (b *Bin) fill(dir string, wanted []program) (missing []program) {
 	assets := os.Getenv("KUBEBUILDER_ASSETS")
-	for _, p := range programs {
+	for _, p := range wanted {
 		switch given, cached := filepath.Join(assets, p.name), filepath.Join(dir, p.name); {
 		case assets != "" && isFile(given):
 			*p.at(b) = given
@@ -108,15 +152,15 @@ func buildMissing(ctx context.Context, src source, dir string, bin *Bin, progres
 		return err
 	}
 	defer unlock()
-	missing := bin.fill(dir)
+	missing := bin.fill(dir, src.programs)
 	if len(missing) == 0 {
 		return nil
 	}
 	if err := build(ctx, src, dir, missing, progress); err != nil {
 		return err
 	}
-	if still := bin.fill(dir); len(still) > 0 {
-		return fmt.Errorf("built the Kubernetes programs, but %s is not in %s", still[0].name, dir)
+	if still := bin.fill(dir, src.programs); len(still) > 0 {
+		return fmt.Errorf("built the programs, but %s is not in %s", still[0].name, dir)
 	}
 	return nil
 }
@@ -151,10 +195,11 @@ func lock(ctx context.Context, name string, progress io.Writer) (unlock func(), 
 	}
 }
 
-// source is the module that pins the programs' versions.
+// source is a set where its go.mod was found.
 type source struct {
+	set
 	dir     string // where its go.mod is
-	version string // of Kubernetes
+	version string // that it pins
 	sum     string // of go.mod and go.sum
 }
 
@@ -163,12 +208,10 @@ func (s source) key() string {
 	return fmt.Sprintf("%s-%s-%s-%s", s.version, runtime.GOOS, runtime.GOARCH, s.sum)
 }
 
-var kubernetesVersion = regexp.MustCompile(`(?m)^\s*k8s\.io/kubernetes (v\S+)`)
-
-// openSource finds the programs module: beside this file where the binary knows its sources,
+// openSource finds the set's module: beside this file where the binary knows its sources,
 // else (built with -trimpath) in the directories above the working directory.
-func openSource() (source, error) {
-	dir, err := sourceDir()
+func openSource(s set) (source, error) {
+	dir, err := sourceDir(s.dir)
 	if err != nil {
 		return source{}, err
 	}
@@ -180,18 +223,18 @@ func openSource() (source, error) {
 	if err != nil {
 		return source{}, fmt.Errorf("read the versions of the Kubernetes programs: %w", err)
 	}
-	m := kubernetesVersion.FindSubmatch(mod)
+	m := s.pinned.FindSubmatch(mod)
 	if m == nil {
-		return source{}, fmt.Errorf("%s doesn't require k8s.io/kubernetes", filepath.Join(dir, "go.mod"))
+		return source{}, fmt.Errorf("%s doesn't say which version of %s", filepath.Join(dir, "go.mod"), s.of)
 	}
 	hash := sha256.New()
 	fmt.Fprintf(hash, "%d\n%s%s", len(mod), mod, sum)
-	return source{dir: dir, version: string(m[1]), sum: fmt.Sprintf("%x", hash.Sum(nil)[:6])}, nil
+	return source{set: s, dir: dir, version: string(m[1]), sum: fmt.Sprintf("%x", hash.Sum(nil)[:6])}, nil
 }
 
-func sourceDir() (string, error) {
+func sourceDir(set string) (string, error) {
 	if _, file, _, ok := runtime.Caller(0); ok {
-		if dir := filepath.Join(filepath.Dir(file), "programs"); isFile(filepath.Join(dir, "go.mod")) {
+		if dir := filepath.Join(filepath.Dir(file), set); isFile(filepath.Join(dir, "go.mod")) {
 			return dir, nil
 		}
 	}
@@ -200,13 +243,13 @@ func sourceDir() (string, error) {
 		return "", fmt.Errorf("find the sources of the Kubernetes programs: %w", err)
 	}
 	for at := wd; ; at = filepath.Dir(at) {
-		for _, rel := range []string{"e2e/kube/programs", "kube/programs", "programs"} {
-			if dir := filepath.Join(at, rel); isFile(filepath.Join(dir, "go.mod")) {
+		for _, rel := range []string{"e2e/kube", "kube", "."} {
+			if dir := filepath.Join(at, rel, set); isFile(filepath.Join(dir, "go.mod")) {
 				return dir, nil
 			}
 		}
 		if at == filepath.Dir(at) {
-			return "", fmt.Errorf("e2e/kube/programs is not in or above %s: run inside the source tree: %w", wd, fs.ErrNotExist)
+			return "", fmt.Errorf("e2e/kube/%s is not in or above %s: run inside the source tree: %w", set, wd, fs.ErrNotExist)
 		}
 	}
 }

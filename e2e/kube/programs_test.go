@@ -20,7 +20,7 @@ build)
 	[ -z "$FAKE_GO_FAILS" ] || { echo "k8s.io/api" >&2; echo "x.go:1:1: does not compile" >&2; exit 1; }
 	[ -z "$FAKE_GO_HANGS" ] || exec sleep 60
 	while [ "$1" != -o ]; do shift; done
-	for f in server kube-apiserver kube-controller-manager kube-scheduler kubectl kwok; do echo made > "$2$f"; done ;;
+	for f in helm metrics-server server kube-apiserver kube-controller-manager kube-scheduler kubectl kwok; do echo made > "$2$f"; done ;;
 esac
 `
 
@@ -90,6 +90,13 @@ func TestProgramsAreBuiltOnce(t *testing.T) {
 	}
 	if !told {
 		t.Error("nobody was told of the build")
+	}
+	var bin Bin
+	if err := Extras(t.Context(), &bin, nil); err != nil || !isFile(bin.Helm) || filepath.Dir(bin.Helm) == filepath.Dir(bin.Kubectl) {
+		t.Errorf("helm is at %q (%v)", bin.Helm, err)
+	}
+	if b := builds(t, calls); len(b) != 2 || strings.Contains(b[1], "kubernetes/cmd") {
+		t.Errorf("asked for what comes beside: built %v", b)
 	}
 	if left, _ := filepath.Glob(filepath.Join(cache, "kube", "*", ".build-*")); len(left) > 0 {
 		t.Errorf("left %v", left)

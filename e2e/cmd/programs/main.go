@@ -1,4 +1,4 @@
-// Command programs builds the Kubernetes programs that tests and the demo need, unless the cache has them, and prints where
+// Command programs builds the Kubernetes programs that tests and the demo need, helm among them, unless the cache has them, and prints where
 // they are.
 package main
 
@@ -16,10 +16,13 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	bin, err := kube.Programs(ctx, os.Stderr)
+	if err == nil {
+		err = kube.Extras(ctx, &bin, os.Stderr)
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "programs:", err)
 		os.Exit(1)
 	}
-	fmt.Println("Kubernetes", bin.Version, "is ready:", filepath.Dir(bin.APIServer))
+	fmt.Println("Kubernetes", bin.Version, "is ready:", filepath.Dir(bin.APIServer), filepath.Dir(bin.Helm))
 }
