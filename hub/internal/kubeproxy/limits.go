@@ -13,9 +13,12 @@ import (
 
 // Limits bound what one user, over all clusters, and one cluster, over all users, may have. Zero fields bound nothing.
 type Limits struct {
-	UserRate, ClusterRate         int // requests begun a second; twice as many at once after a pause
-	UserRequests, ClusterRequests int // requests under way that end by themselves
-	UserStreams, ClusterStreams   int // watches, followed logs and connections
+	UserRate        int // requests begun a second; twice as many at once after a pause
+	ClusterRate     int
+	UserRequests    int // requests under way that end by themselves
+	ClusterRequests int
+	UserStreams     int // watches, followed logs and connections
+	ClusterStreams  int
 }
 
 // DefaultLimits leave room for a thousand watches of one user through one tunnel, and stop one user from taking all of a hub.
