@@ -1,15 +1,17 @@
-// Package kubefleet answers the Kubernetes API's lists and watches for the whole fleet from the index, for clusters that are offline too.
+// Package kubefleet answers the Kubernetes API's lists, gets and watches for the whole fleet from the index, for clusters that are offline too.
 package kubefleet
 
 import (
 	"net/http"
+	"sync"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"go.uber.org/zap"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/live"
 	"github.com/kubilitics/kubilitics/hub/internal/query"
-	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/kube"
 )
 
@@ -21,12 +23,81 @@ type Config struct {
 }
 
 // Face is safe for concurrent use.
-type Face struct{ cfg Config }
+type Face struct {
+	cfg     Config
+	kept    *lru.Cache[string, *catalogue]
+	defined *lru.Cache[string, *definition]
+	flight  singleflight.Group
+
+	mu      sync.Mutex
+	watches map[string]int // open ones, by who has them
+}
 
 // New makes it.
-func New(cfg Config) *Face { return &Face{cfg: cfg} }
+func New(cfg Config) *Face {
+	if cfg.Log == nil {
+		cfg.Log = zap.NewNop()
+	}
+	kept, err := lru.New[string, *catalogue](keptCatalogues)
+	if err != nil {
+		panic(err) // the size is a constant above zero
+	}
+	defined, err := lru.New[string, *definition](keptDefinitions)
+	if err != nil {
+		panic(err)
+	}
+	return &Face{cfg: cfg, kept: kept, defined: defined, watches: map[string]int{}}
+}
 
-// Serve answers a request whose URL is as an API server would see it, "/api/…".
+// Serve answers a request whose URL is as an API server would see it, "/api/…", or, to be about one cluster alone, "/clusters/NAME-OR-ID/api/…".
 func (f *Face) Serve(w http.ResponseWriter, r *http.Request, p fleet.Principal) {
-	kube.WriteStatus(w, fault.New(fault.Unavailable, "not served yet"))
+	a := &answer{ResponseWriter: w, control: http.NewResponseController(w)}
+	err := f.serve(a, r, p)
+	switch {
+	case err == nil || r.Context().Err() != nil:
+	case a.begun:
+		f.cfg.Log.Warn("a list broke off", zap.String("path", r.URL.Path), zap.Error(err))
+		panic(http.ErrAbortHandler) // what was sent can't be taken back: the client must see that it isn't whole
+	default:
+		writeError(w, err)
+	}
+}
+
+func (f *Face) serve(w *answer, r *http.Request, p fleet.Principal) error {
+	at, r, err := f.enter(r, p)
+	if err != nil {
+		return err
+	}
+	q, err := kube.Parse(r)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !q.Reads():
+		return readsOnly(&q)
+	case q.Resource == "":
+		return f.describe(w, r, at)
+	}
+	a, err := f.ask(r, at, q)
+	if err != nil {
+		return err
+	}
+	switch {
+	case q.Verb == "watch":
+		return f.watch(r.Context(), w, a)
+	case a.kind.events() && q.Verb == "get":
+		return f.event(r.Context(), w, a)
+	case a.kind.events():
+		return f.listEvents(r.Context(), w, a)
+	case q.Verb == "get":
+		return f.get(r.Context(), w, a)
+	default:
+		return f.list(r.Context(), w, a)
+	}
+}
+
+// may tells whether there is anything at all on which somebody may do that.
+func may(p fleet.Principal, verb fleet.Verb) bool {
+	v := fleet.ViewOf(p, verb)
+	return v.Everything || len(v.Clusters) > 0
 }

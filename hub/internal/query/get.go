@@ -1,10 +1,9 @@
 package query
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"io"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -110,13 +109,17 @@ func (r *reading) manifest(ctx context.Context, at store.Scope, id topo.ID) (tex
 	return text, "", err
 }
 
+// unpacker is safe for concurrent use, and costs nothing while nobody uses it.
+var unpacker = sync.OnceValues(func() (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxManifest), zstd.WithDecoderLowmem(true))
+})
+
 func unpack(body []byte) (json.RawMessage, error) {
-	z, err := zstd.NewReader(bytes.NewReader(body), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxManifest))
+	z, err := unpacker()
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "a stored manifest can't be read")
+		return nil, fault.Wrap(err, fault.Internal, "stored manifests can't be read")
 	}
-	defer z.Close()
-	text, err := io.ReadAll(io.LimitReader(z, maxManifest))
+	text, err := z.DecodeAll(body, nil)
 	if err != nil || !json.Valid(text) {
 		return nil, fault.Wrap(err, fault.Internal, "a stored manifest can't be read")
 	}

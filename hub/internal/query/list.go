@@ -77,13 +77,25 @@ func (q *Querier) List(ctx context.Context, p fleet.Principal, w Where, page Pag
 
 // list gives a page of what a filter means; question is what its continue token is bound to. A place without a position is the beginning.
 func (r *reading) list(ctx context.Context, f store.Filter, place listPlace, question any, limit int) (*ResourceList, error) {
+	rows, out, err := r.rowsOf(ctx, f, place, question, limit)
+	if err != nil {
+		return nil, err
+	}
+	for i := range rows {
+		out.Items = append(out.Items, resource(&rows[i]))
+	}
+	return out, nil
+}
+
+// rowsOf gives the rows of a page, and the page without its items.
+func (r *reading) rowsOf(ctx context.Context, f store.Filter, place listPlace, question any, limit int) ([]store.Row, *ResourceList, error) {
 	after, first := &place.After, place.Position == 0
 	if first {
 		after, place.Position = nil, r.Position()
 	}
 	rows, err := r.Resources(ctx, f, after, limit+1)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	switch {
 	case first && len(rows) <= limit: // that is all
@@ -91,7 +103,7 @@ func (r *reading) list(ctx context.Context, f store.Filter, place listPlace, que
 	case first:
 		n, exact, err := r.Number(ctx, f, maxTotal)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		place.Total = Total{Count: max(n, len(rows)), Exact: exact}
 	}
@@ -103,11 +115,10 @@ func (r *reading) list(ctx context.Context, f store.Filter, place listPlace, que
 	}
 	appear := map[fleet.ClusterID]bool{}
 	for i := range rows {
-		out.Items = append(out.Items, resource(&rows[i]))
 		appear[rows[i].Cluster] = true
 	}
 	out.Meta = r.meta(appear)
-	return out, nil
+	return rows, out, nil
 }
 
 func keyOf(row *store.Row) store.Key { return store.Key{Ref: row.Node.Ref, Cluster: row.Cluster} }

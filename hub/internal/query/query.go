@@ -21,6 +21,7 @@ type Store interface {
 	store.Reader
 	Cluster(ctx context.Context, at store.Scope) (fleet.Cluster, error)
 	Kinds(ctx context.Context, at store.Scope) ([]topo.KindReport, error)
+	FleetKinds(ctx context.Context, tenant fleet.TenantID, clusters []fleet.ClusterID) ([]store.KindUse, error)
 	Findings(ctx context.Context, f store.FindingFilter, after *store.FindingKey, limit int) ([]store.FindingRow, error)
 	AddedAttrs(ctx context.Context, at store.Scope, ids []topo.ID) ([]store.AddedAttrs, error)
 	AddedEdges(ctx context.Context, at store.Scope, ids []topo.ID, d store.Direction, after *topo.EdgeID, limit int) ([]store.EdgeRow, error)

@@ -176,6 +176,8 @@ type Snapshot interface {
 	EdgesAmong(ctx context.Context, at Scope, ids []topo.ID, types []topo.EdgeType, limit int) ([]EdgeRow, error)
 	// Manifest gives the text's hash and compressed body; NotFound where the cluster shares none.
 	Manifest(ctx context.Context, at Scope, id topo.ID) (topo.Manifest, error)
+	// Bodies gives the compressed texts of those of the ids that have one, by id.
+	Bodies(ctx context.Context, at Scope, ids []topo.ID) (map[topo.ID][]byte, error)
 	Events(ctx context.Context, f EventFilter) ([]EventRow, error)
 	// Counts tells how many present resources there are of each kind and health, by cluster.
 	Counts(ctx context.Context, v fleet.View, clusters []fleet.ClusterID) ([]Count, error)

@@ -155,6 +155,16 @@ type Heard struct {
 	At    time.Time
 }
 
+// KindUse is how a number of clusters watch a kind alike.
+type KindUse struct {
+	topo.GroupKind
+	Version    string
+	Plural     string
+	Namespaced bool
+	Observed   bool
+	Clusters   int
+}
+
 // Sessions keeps who may write a cluster's rows, and how fresh they are.
 type Sessions interface {
 	// OpenSession issues the cluster's next epoch, in one conditional UPDATE: every earlier session is fenced off by it. It answers the cluster
@@ -173,6 +183,8 @@ type Sessions interface {
 	PutKinds(ctx context.Context, at Scope, epoch int64, kinds []topo.KindReport) error
 	// Kinds gives it back, by group and kind.
 	Kinds(ctx context.Context, at Scope) ([]topo.KindReport, error)
+	// FleetKinds sums up the reports of those clusters (none: of all of the tenant), by group and kind.
+	FleetKinds(ctx context.Context, tenant fleet.TenantID, clusters []fleet.ClusterID) ([]KindUse, error)
 	// EventsThrough gives the Unix second of the newest event kept of the cluster; 0 when there is none.
 	EventsThrough(ctx context.Context, at Scope) (int64, error)
 }

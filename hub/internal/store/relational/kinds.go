@@ -3,6 +3,7 @@ package relational
 import (
 	"context"
 
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
@@ -45,6 +46,29 @@ func (b *Base) Kinds(ctx context.Context, at store.Scope) (kinds []topo.KindRepo
 		return err
 	})
 	return kinds, err
+}
+
+// FleetKinds implements store.Sessions.
+func (b *Base) FleetKinds(ctx context.Context, tenant fleet.TenantID, clusters []fleet.ClusterID) (uses []store.KindUse, err error) {
+	args, among := []any{int64(tenant)}, ""
+	if len(clusters) > 0 {
+		ids := make([]int64, len(clusters))
+		for i, c := range clusters {
+			ids[i] = int64(c)
+		}
+		args, among = append(args, ids), " AND "+b.sql.InInts("k.cluster_id", 2)
+	}
+	err = b.db.Snapshot(ctx, func(ctx context.Context, c Conn) error {
+		uses, err = queryAll(ctx, c, func(rows Rows, u *store.KindUse) error {
+			return rows.Scan(&u.Group, &u.Kind, &u.Version, &u.Plural, &u.Namespaced, &u.Observed, &u.Clusters)
+		}, `SELECT k.api_group, k.kind, k.version, k.plural, k.namespaced, k.observed, COUNT(*) FROM kinds k
+			JOIN clusters c ON c.tenant_id = k.tenant_id AND c.cluster_id = k.cluster_id AND c.deleted IS NULL
+			WHERE k.tenant_id = $1`+among+`
+			GROUP BY k.api_group, k.kind, k.version, k.plural, k.namespaced, k.observed
+			ORDER BY k.api_group, k.kind, k.version, k.plural, k.namespaced, k.observed`, args...)
+		return err
+	})
+	return uses, err
 }
 
 // EventsThrough implements store.Sessions.

@@ -307,3 +307,26 @@ func (s *snapshot) manifest(ctx context.Context, at store.Scope, id topo.ID, tab
 	}
 	return m, err
 }
+
+// Bodies implements store.Snapshot.
+func (s *snapshot) Bodies(ctx context.Context, at store.Scope, ids []topo.ID) (map[topo.ID][]byte, error) {
+	_, ok, err := s.shows(ctx, at)
+	if err != nil || !ok || len(ids) == 0 {
+		return nil, err
+	}
+	args := []any{int64(at.Tenant), int64(at.Cluster), ids}
+	if s.tables != current {
+		args = append(args, int64(s.pos)) // what stands for the table names it
+	}
+	type body struct {
+		id   topo.ID
+		text []byte
+	}
+	found, err := queryAll(ctx, s.conn, func(rows Rows, b *body) error { return rows.Scan(&b.id, &b.text) },
+		`SELECT m.id, m.body FROM `+s.tables.manifests+` m WHERE m.tenant_id = $1 AND m.cluster_id = $2 AND `+s.sql.InIDs("m.id", 3), args...)
+	bodies := make(map[topo.ID][]byte, len(found))
+	for _, b := range found {
+		bodies[b.id] = b.text
+	}
+	return bodies, err
+}
