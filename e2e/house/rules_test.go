@@ -39,6 +39,7 @@ var rank = map[string]int{
 	"hub/internal/export":             5,
 	"hub/internal/notify":             5,
 	"hub/internal/query/querybench":   6,
+	"hub/internal/command":            5,
 	"hub/internal/audit":              3,
 	"hub/internal/ops":                5,
 	"hub/internal/pods":               5,

@@ -1,0 +1,19 @@
+// Command kubilitics is by what people, and kubectl for them, come to a hub. As kubectl-kubilitics it is a plugin of kubectl.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/kubilitics/kubilitics/hub/internal/command"
+	"github.com/kubilitics/kubilitics/shared/obs"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := command.Run(ctx, command.Process{Args: os.Args, In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Version: obs.Version()})
+	stop()
+	os.Exit(code)
+}

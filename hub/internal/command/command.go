@@ -1,0 +1,167 @@
+// Package command is the command kubilitics, by which people and kubectl come to a hub: what it does is here, so that its main is a line.
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/kubilitics/kubilitics/hub/internal/client"
+	"github.com/kubilitics/kubilitics/hub/internal/login"
+	"github.com/kubilitics/kubilitics/shared/fault"
+)
+
+// The exit codes.
+const (
+	exitFailed       = 1
+	exitUsage        = 2
+	exitUnauthorized = 3
+	exitNotFound     = 4
+	exitUnreachable  = 5
+)
+
+const long = `kubilitics shows a fleet of Kubernetes clusters through its hub, and lets kubectl and its like reach each of them there.
+
+Which hub is meant: --hub, then KUBILITICS_HUB, then the one logged in to last. By which token: KUBILITICS_TOKEN, then that of the login.
+
+Exit codes: 0 it is done, 1 it failed, 2 what was asked for can't be right, 3 not logged in or not let in, 4 there is no such thing,
+5 no hub answered.`
+
+const examples = `  kubilitics login https://hub.example
+  kubilitics clusters
+  kubilitics kubeconfig eu-1 --write
+  kubectl --context eu-1 get pods -A`
+
+// Process is what a process has of its system.
+type Process struct {
+	Args     []string // with the program's name
+	In       io.Reader
+	Out, Err io.Writer
+	Version  string
+}
+
+// app is one run of the command.
+type app struct {
+	Process
+	files login.Files
+	hub   string // --hub
+	ca    string // --ca
+}
+
+// Run does what the arguments say and gives the exit code.
+func Run(ctx context.Context, p Process) int {
+	a := &app{Process: p}
+	name, root := a.name(), a.root()
+	root.SetArgs(p.Args[1:])
+	root.SetIn(p.In)
+	root.SetOut(p.Out)
+	root.SetErr(p.Err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(p.Err, "%s: %v\n", name, err)
+	return exitCode(err)
+}
+
+func exitCode(err error) int {
+	switch code := fault.CodeOf(err); {
+	case client.Unreachable(err):
+		return exitUnreachable
+	case code == fault.BadRequest:
+		return exitUsage
+	case code == fault.Unauthorized:
+		return exitUnauthorized
+	case code == fault.NotFound:
+		return exitNotFound
+	default:
+		return exitFailed
+	}
+}
+
+// name is what people typed: kubectl finds the command as its plugin by the name kubectl-kubilitics.
+func (a *app) name() string {
+	base := strings.TrimSuffix(filepath.Base(a.Args[0]), ".exe")
+	if strings.HasPrefix(base, "kubectl-") {
+		return "kubectl kubilitics"
+	}
+	return "kubilitics"
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use: "kubilitics", Short: "A fleet of Kubernetes clusters, through its hub", Long: long,
+		Example:       strings.ReplaceAll(examples, "  kubilitics ", "  "+a.name()+" "),
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: a.name()},
+		Args:          between(0, 0),
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.PersistentFlags().StringVar(&a.hub, "hub", "", "address of the hub (KUBILITICS_HUB)")
+	root.PersistentFlags().StringVar(&a.ca, "ca", "", "PEM file of whom to trust to be the hub, instead of those whom the system trusts; a login keeps it")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return wrongFlag(c.Flags(), err) })
+	root.AddCommand(a.loginCommand(), a.logoutCommand(), a.useCommand(), a.whoamiCommand(), a.clustersCommand(), a.kubeconfigCommand(), a.credentialCommand(), a.versionCommand())
+	return root
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{Use: "version", Short: "Print the version", Args: between(0, 0), RunE: func(*cobra.Command, []string) error {
+		_, err := fmt.Fprintln(a.Out, a.Version)
+		return err
+	}}
+}
+
+// between takes so many arguments. A word that is no command is named with the nearest that is.
+func between(least, most int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) > most && c.HasSubCommands():
+			f := fault.New(fault.BadRequest, "%q is no command of %s", args[0], c.CommandPath())
+			var known []string
+			for _, sub := range c.Commands() {
+				known = append(known, sub.Name())
+			}
+			if near := fault.Nearest(args[0], known); near != "" {
+				f.Message += fmt.Sprintf("; the nearest one is %q", near)
+			}
+			return f
+		case len(args) < least || len(args) > most:
+			return fault.New(fault.BadRequest, "%s takes %s; see %s --help", c.CommandPath(), strings.TrimPrefix(c.UseLine(), c.CommandPath()+" "), c.CommandPath())
+		}
+		return nil
+	}
+}
+
+// wrongFlag names the nearest flag that there is.
+func wrongFlag(set *pflag.FlagSet, err error) error {
+	f := fault.New(fault.BadRequest, "%v", err)
+	name, unknown := strings.CutPrefix(err.Error(), "unknown flag: ")
+	if !unknown {
+		return f
+	}
+	var known []string
+	set.VisitAll(func(f *pflag.Flag) { known = append(known, "--"+f.Name) })
+	if near := fault.Nearest(name, known); near != "" {
+		f.Message += fmt.Sprintf("; the nearest one is %q", near)
+	}
+	return f
+}
+
+// readFile reads a file that a flag named.
+func readFile(flag, path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.BadRequest, "what %s names can't be read", flag)
+	}
+	return text, nil
+}
+
+// say writes a line to people, beside what is printed for programs.
+func (a *app) say(format string, args ...any) { fmt.Fprintf(a.Err, format+"\n", args...) }
