@@ -20,7 +20,8 @@ import (
 const (
 	replayFor        = 10 * time.Minute
 	replayPrincipals = 512
-	replayEach       = 32 // answers kept of a principal
+	replayEach       = 32      // answers kept of a principal
+	replayBytes      = 1 << 20 // of an answer; a longer one isn't kept
 	maxKey           = 128
 )
 
@@ -92,7 +93,7 @@ func (r *replays) begin(o owner, key string, asked [sha256.Size]byte) (known *re
 func (r *replays) finish(o owner, key string, e *replay, status int, header http.Header, text []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if status >= 200 && status < 300 {
+	if status >= 200 && status < 300 && len(text) <= replayBytes {
 		e.done, e.status, e.header, e.body = true, status, header.Clone(), text
 		return
 	}
@@ -118,9 +119,9 @@ func (a *API) replay(w http.ResponseWriter, r *http.Request, key string, next ht
 	if len(key) > maxKey {
 		return fault.New(fault.BadRequest, "the Idempotency-Key is too long").WithField("Idempotency-Key", "may have %d bytes", maxKey)
 	}
-	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyLimit(r.URL.Path)))
 	if err != nil {
-		return fault.Wrap(err, fault.BadRequest, "the request's body can't be read, or is longer than %d bytes", maxBody)
+		return fault.Wrap(err, fault.BadRequest, "the request's body can't be read, or is longer than %d bytes", bodyLimit(r.URL.Path))
 	}
 	r.Body = io.NopCloser(bytes.NewReader(text))
 	p := principalOf(r.Context())
@@ -172,7 +173,9 @@ func (r *recorder) WriteHeader(status int) {
 }
 
 func (r *recorder) Write(b []byte) (int, error) {
-	r.body.Write(b)
+	if r.body.Len() <= replayBytes {
+		r.body.Write(b)
+	}
 	return r.ResponseWriter.Write(b)
 }
 

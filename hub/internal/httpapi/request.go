@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+	"github.com/kubilitics/kubilitics/hub/internal/kubeproxy"
 	"github.com/kubilitics/kubilitics/shared/fault"
 )
 
@@ -26,6 +27,8 @@ type info struct {
 	uri       string
 	method    string
 	match     string // If-None-Match
+	from      string // address
+	agent     string // User-Agent
 	principal fleet.Principal
 }
 
@@ -40,6 +43,12 @@ func infoOf(ctx context.Context) *info {
 
 func principalOf(ctx context.Context) fleet.Principal { return infoOf(ctx).principal }
 
+// callerOf is who asks, for requests to a cluster; via is the operation that they are made for.
+func callerOf(ctx context.Context, via string) kubeproxy.Caller {
+	i := infoOf(ctx)
+	return kubeproxy.Caller{Principal: i.principal, From: i.from, Agent: i.agent, Request: i.id, Via: via}
+}
+
 const requestIDHeader = "X-Request-Id"
 
 // goodRequestID is what is taken over from a client; it ends up in logs.
@@ -49,7 +58,7 @@ var goodRequestID = regexp.MustCompile(`^[A-Za-z0-9._:/+=-]{1,64}$`)
 func (a *API) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		i := &info{id: r.Header.Get(requestIDHeader), uri: r.URL.Path, method: r.Method, match: r.Header.Get("If-None-Match")}
+		i := &info{id: r.Header.Get(requestIDHeader), uri: r.URL.Path, method: r.Method, match: r.Header.Get("If-None-Match"), from: a.clientOf(r), agent: r.UserAgent()}
 		if !goodRequestID.MatchString(i.id) {
 			i.id = uuid.NewString()
 		}
@@ -179,13 +188,16 @@ func secureHeaders(next http.Handler) http.Handler {
 // lasting are the routes that have no deadline of the whole; each of their frames has one. Those of a cluster are named with its parameter.
 var lasting = map[string]bool{
 	"/api/v1/stream": true, "/ws/v1/stream": true,
-	clusterRoot + "/logs": true, clusterRoot + "/exec": true, clusterRoot + "/portforward": true,
+	clusterRoot + "/logs": true, clusterRoot + "/exec": true, clusterRoot + "/portforward": true, drainRoute: true,
 }
 
 // lasts is asked before there is a route.
 func lasts(path string) bool {
 	if below, ok := strings.CutPrefix(path, "/api/v1/clusters/"); ok {
 		_, rest, _ := strings.Cut(below, "/")
+		if of, what, ok := strings.Cut(strings.TrimPrefix(rest, "nodes/"), "/"); ok && rest == "nodes/"+of+"/"+what {
+			rest = "nodes/{node}/" + what
+		}
 		path = clusterRoot + "/" + rest
 	}
 	return lasting[path]
@@ -202,7 +214,7 @@ func (a *API) deadline(next http.Handler) http.Handler {
 			return
 		}
 		limit := a.cfg.RequestTimeout
-		if strings.HasSuffix(r.URL.Path, "/export") {
+		if strings.HasSuffix(r.URL.Path, "/export") || applies(r.URL.Path) {
 			limit = a.cfg.ExportTimeout
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), limit)

@@ -40,7 +40,7 @@ type Applied struct {
 	DryRun    string            `json:"dryRun,omitempty" enum:"All,impact" doc:"that nothing was kept, as was asked"`
 	Summary   ApplySummary      `json:"summary"`
 	Documents []AppliedDocument `json:"documents" doc:"in the order they were sent"`
-	Impact    *Impact           `json:"impact,omitempty" doc:"with dryRun=impact: what the topology says this touches"`
+	Impact    *Touched          `json:"impact,omitempty" doc:"with dryRun=impact: what the topology says this touches"`
 }
 
 // ApplySummary counts outcomes.

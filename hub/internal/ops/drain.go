@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -46,12 +45,13 @@ const (
 	StepBlocked  = "blocked"
 	StepEvicted  = "evicted"
 	StepFailed   = "failed"
+	StepWaiting  = "waiting"
 	StepDone     = "done"
 )
 
 // DrainStep is one thing that happened in a drain.
 type DrainStep struct {
-	Step      string    `json:"step" enum:"cordoned,skipped,evicting,blocked,evicted,failed,done" doc:"blocked: a disruption budget refuses for now, and it is tried again; done is the last"`
+	Step      string    `json:"step" enum:"cordoned,skipped,evicting,blocked,evicted,failed,waiting,done" doc:"blocked: a disruption budget refuses for now, and it is tried again; waiting: nothing happened for a while; done is the last"`
 	At        time.Time `json:"at"`
 	Namespace string    `json:"namespace,omitempty" doc:"of the Pod"`
 	Pod       string    `json:"pod,omitempty"`
@@ -69,12 +69,8 @@ type Drain struct {
 	node    found
 	pods    Kind
 	options DrainOptions
-
-	mu    sync.Mutex // of what follows, and so that steps are told one after the other
-	tell  func(DrainStep) error
-	quit  context.CancelFunc
-	count map[string]int
-	lost  error // of tell
+	steps   chan DrainStep
+	over    <-chan struct{} // closed when nobody listens any more
 }
 
 // Drain looks at a node and its Pods. Where some may not go by these options, it is a Conflict that names them, and nothing happens.
@@ -89,7 +85,7 @@ func (t *Target) Drain(ctx context.Context, node string, o DrainOptions) (*Drain
 	if _, err := t.do(ctx, f.call(http.MethodGet)); err != nil {
 		return nil, err
 	}
-	d := &Drain{Target: t, node: f, options: o, count: map[string]int{}}
+	d := &Drain{Target: t, node: f, options: o, steps: make(chan DrainStep, drainWorkers)}
 	if d.pods, err = t.of(ctx, "v1", "Pod"); err != nil {
 		return nil, err
 	}
@@ -134,12 +130,62 @@ func (d *Drain) plans(ctx context.Context) ([]PodPlan, error) {
 	return out, nil
 }
 
-// Run cordons the node and sends its Pods away, telling each step. It ends with ctx, with an error of tell, or when no Pod is left to go; the node stays
-// cordoned in any case. What fails of single Pods is told and isn't an error.
-func (d *Drain) Run(ctx context.Context, tell func(DrainStep) error) error {
-	ctx, d.quit = context.WithCancel(ctx)
-	defer d.quit()
-	d.tell = tell
+// Run cordons the node and sends its Pods away, telling each step, and that it is still at it where nothing happened for a while. It ends when no Pod is
+// left to go, with ctx, or with an error of tell; the node stays cordoned in any case. What fails is told and isn't an error.
+func (d *Drain) Run(ctx context.Context, quiet time.Duration, tell func(DrainStep) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	d.over = ctx.Done()
+	var g errgroup.Group
+	g.Go(func() error {
+		defer close(d.steps)
+		return d.work(ctx)
+	})
+	count, lost := d.relay(quiet, tell)
+	if lost != nil {
+		cancel()
+	}
+	failed := g.Wait()
+	switch {
+	case lost != nil:
+		return lost
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case failed != nil:
+		count[StepFailed]++
+		if err := tell(DrainStep{Step: StepFailed, At: d.now().UTC(), Reason: fault.Public(failed).Message}); err != nil {
+			return err
+		}
+	}
+	return tell(DrainStep{
+		Step: StepDone, At: d.now().UTC(), Drained: new(count[StepFailed] == 0), Evicted: count[StepEvicted], Failed: count[StepFailed], Skipped: count[StepSkipped],
+	})
+}
+
+// relay tells steps as they come, and counts them.
+func (d *Drain) relay(quiet time.Duration, tell func(DrainStep) error) (count map[string]int, err error) {
+	count = map[string]int{}
+	tick := time.NewTicker(quiet)
+	defer tick.Stop()
+	for {
+		select {
+		case s, ok := <-d.steps:
+			if !ok {
+				return count, nil
+			}
+			count[s.Step]++
+			err = tell(s)
+			tick.Reset(quiet)
+		case <-tick.C:
+			err = tell(DrainStep{Step: StepWaiting, At: d.now().UTC()})
+		}
+		if err != nil {
+			return count, err
+		}
+	}
+}
+
+func (d *Drain) work(ctx context.Context) error {
 	r, err := d.cordon(ctx, d.node, true, Query{DryRun: d.options.DryRun})
 	if err != nil {
 		return err
@@ -153,26 +199,17 @@ func (d *Drain) Run(ctx context.Context, tell func(DrainStep) error) error {
 	if err != nil {
 		return err
 	}
+	if d.options.Timeout > 0 {
+		within, cancel := context.WithTimeout(ctx, d.options.Timeout)
+		defer cancel()
+		ctx = within
+	}
 	d.all(ctx, plans)
-	if d.lost != nil {
-		return d.lost
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	done := DrainStep{Step: StepDone, Evicted: d.count[StepEvicted], Failed: d.count[StepFailed], Skipped: d.count[StepSkipped]}
-	done.Drained = new(done.Failed == 0)
-	d.step(done, nil)
-	return d.lost
+	return nil
 }
 
 // all sends Pods away, many at once.
 func (d *Drain) all(ctx context.Context, plans []PodPlan) {
-	within, cancel := ctx, context.CancelFunc(func() {})
-	if d.options.Timeout > 0 {
-		within, cancel = context.WithTimeout(ctx, d.options.Timeout)
-	}
-	defer cancel()
 	var g errgroup.Group
 	g.SetLimit(drainWorkers)
 	for i := range plans {
@@ -186,7 +223,7 @@ func (d *Drain) all(ctx context.Context, plans []PodPlan) {
 			continue
 		}
 		g.Go(func() error {
-			d.one(within, p)
+			d.one(ctx, p)
 			return nil
 		})
 	}
@@ -202,14 +239,9 @@ func (d *Drain) step(s DrainStep, p *PodPlan) {
 			s.Owner = p.Owner.Kind + "/" + p.Owner.Name
 		}
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.count[s.Step]++
-	if d.lost != nil {
-		return
-	}
-	if d.lost = d.tell(s); d.lost != nil {
-		d.quit()
+	select {
+	case d.steps <- s:
+	case <-d.over:
 	}
 }
 

@@ -23,8 +23,8 @@ const (
 	maxAffected = 500 // by the loss of one object
 )
 
-// Impact is what the topology says an operation touches. Nothing was sent to the cluster for it; it also answers for one that isn't connected.
-type Impact struct {
+// Touched is what the topology says an operation touches. Nothing was sent to the cluster for it; it also answers for one that isn't connected.
+type Touched struct {
 	Objects   []ObjectImpact `json:"objects"`
 	Truncated string         `json:"truncated,omitempty" doc:"present where not all objects were looked at"`
 }
@@ -32,7 +32,7 @@ type Impact struct {
 // ObjectImpact is what an operation on one object touches.
 type ObjectImpact struct {
 	Object   query.Ref     `json:"object"`
-	Action   string        `json:"action" enum:"create,change,delete,scale,drain,cordon,uncordon"`
+	Action   string        `json:"action" enum:"create,change,delete,scale,drain,cordon,uncordon,trigger"`
 	Presence string        `json:"presence" enum:"present,missing,unobserved,absent" doc:"as the topology knows the object; missing: it isn't there, and something refers to it; absent: nothing does"`
 	Sentence string        `json:"sentence"`
 	Ties     []Tie         `json:"ties" doc:"what selects, mounts, owns, routes to it or otherwise refers to it"`
@@ -59,6 +59,7 @@ const (
 	ActionDrain    = "drain"
 	ActionCordon   = "cordon"
 	ActionUncordon = "uncordon"
+	ActionTrigger  = "trigger"
 )
 
 // known looks a place up without disturbing the cluster more than its discovery does; of one that isn't connected, the index knows the kinds.
@@ -79,7 +80,7 @@ func (t *Target) known(ctx context.Context, p Place) (found, error) {
 }
 
 // ImpactOf tells what an operation on one object would touch; verb is what the caller needs to be allowed. Forbidden otherwise.
-func (t *Target) ImpactOf(ctx context.Context, verb fleet.Verb, p Place, action string) (*Impact, error) {
+func (t *Target) ImpactOf(ctx context.Context, verb fleet.Verb, p Place, action string) (*Touched, error) {
 	f, err := t.known(ctx, p)
 	if err != nil {
 		return nil, err
@@ -91,11 +92,11 @@ func (t *Target) ImpactOf(ctx context.Context, verb fleet.Verb, p Place, action 
 	if err != nil {
 		return nil, err
 	}
-	return &Impact{Objects: []ObjectImpact{*one}}, nil
+	return &Touched{Objects: []ObjectImpact{*one}}, nil
 }
 
 // ImpactOfNew tells what making an object would touch.
-func (t *Target) ImpactOfNew(ctx context.Context, p Place, b Body) (*Impact, error) {
+func (t *Target) ImpactOfNew(ctx context.Context, p Place, b Body) (*Touched, error) {
 	f, _, err := t.incoming(ctx, p, b)
 	if err != nil {
 		return nil, err
@@ -107,7 +108,7 @@ func (t *Target) ImpactOfNew(ctx context.Context, p Place, b Body) (*Impact, err
 }
 
 // ImpactOfScaling tells what another number of replicas would touch.
-func (t *Target) ImpactOfScaling(ctx context.Context, p Place, replicas int32) (*Impact, error) {
+func (t *Target) ImpactOfScaling(ctx context.Context, p Place, replicas int32) (*Touched, error) {
 	f, err := t.known(ctx, p)
 	if err != nil {
 		return nil, err
@@ -131,7 +132,7 @@ func (t *Target) ImpactOfScaling(ctx context.Context, p Place, replicas int32) (
 		one.Sentence += ": all its Pods go"
 		one.Loss = withoutPods(one.Loss)
 	}
-	return &Impact{Objects: []ObjectImpact{*one}}, nil
+	return &Touched{Objects: []ObjectImpact{*one}}, nil
 }
 
 // ImpactOfDocuments tells what applying documents would touch.
@@ -140,7 +141,7 @@ func (t *Target) ImpactOfDocuments(ctx context.Context, a Application) (*Applied
 	if err != nil {
 		return nil, err
 	}
-	out := &Applied{DryRun: "impact", Documents: make([]AppliedDocument, len(docs)), Impact: &Impact{Objects: []ObjectImpact{}}}
+	out := &Applied{DryRun: "impact", Documents: make([]AppliedDocument, len(docs)), Impact: &Touched{Objects: []ObjectImpact{}}}
 	for i, d := range docs {
 		out.Documents[i] = d.blank()
 		one, err := t.impactOfDocument(ctx, d, a, &out.Documents[i], i < maxImpacts)
@@ -299,4 +300,24 @@ func tally(all *query.ImpactCounts, byKind map[topo.GroupKind]*query.ImpactCount
 		all.Blocked++
 		one.Blocked++
 	}
+}
+
+// ImpactOfTrigger tells what a Job of a CronJob would touch: what it uses is what the CronJob itself refers to.
+func (t *Target) ImpactOfTrigger(ctx context.Context, p Place) (*Touched, error) {
+	f, err := t.known(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if f.gk() != cronJobKind {
+		return nil, fault.New(fault.BadRequest, "a %s can't be triggered; that is possible with CronJobs", f.Kind.Kind)
+	}
+	if err := t.may(fleet.Create, Kind{Group: "batch", Kind: "Job", Plural: "jobs"}, f.namespace); err != nil {
+		return nil, err
+	}
+	one, err := t.impact(ctx, f, ActionTrigger)
+	if err != nil {
+		return nil, err
+	}
+	one.Loss, one.Sentence = nil, fmt.Sprintf("CronJob %s stays as it is; a Job is made of it", f.name)
+	return &Touched{Objects: []ObjectImpact{*one}}, nil
 }

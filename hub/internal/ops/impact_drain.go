@@ -21,7 +21,7 @@ const (
 )
 
 // ImpactOfDrain tells what a drain would do with each Pod of a node, and what stops working meanwhile.
-func (t *Target) ImpactOfDrain(ctx context.Context, node string, o DrainOptions) (*Impact, error) {
+func (t *Target) ImpactOfDrain(ctx context.Context, node string, o DrainOptions) (*Touched, error) {
 	selector, err := labels.Parse(o.PodSelector)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.BadRequest, "the selector can't be read").WithField("podSelector", "%v", err)
@@ -44,7 +44,7 @@ func (t *Target) ImpactOfDrain(ctx context.Context, node string, o DrainOptions)
 	if err := t.podsOf(ctx, f, o, selector, one); err != nil {
 		return nil, err
 	}
-	return &Impact{Objects: []ObjectImpact{*one}}, nil
+	return &Touched{Objects: []ObjectImpact{*one}}, nil
 }
 
 func (t *Target) podsOf(ctx context.Context, f found, o DrainOptions, selector labels.Selector, out *ObjectImpact) error {

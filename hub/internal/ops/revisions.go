@@ -31,13 +31,13 @@ var staying = []string{
 	appsv1.DeprecatedRollbackTo,
 }
 
-// Revisions is what a workload was, newest first, as far as the cluster keeps it.
-type Revisions struct {
-	Items []Revision `json:"items"`
+// RolloutHistory is what a workload was, newest first, as far as the cluster keeps it.
+type RolloutHistory struct {
+	Items []RolloutRevision `json:"items"`
 }
 
-// Revision is a template that a workload has, or had.
-type Revision struct {
+// RolloutRevision is a template that a workload has, or had.
+type RolloutRevision struct {
 	Revision int64          `json:"revision"`
 	Current  bool           `json:"current"`
 	Name     string         `json:"name" doc:"of the ReplicaSet or ControllerRevision that keeps it"`
@@ -52,7 +52,7 @@ type Revision struct {
 }
 
 // Revisions gives a workload's revisions; number is of the one that is asked for, with its template, or 0. NotFound when there is none of that number.
-func (t *Target) Revisions(ctx context.Context, p Place, number int64) (*Revisions, error) {
+func (t *Target) Revisions(ctx context.Context, p Place, number int64) (*RolloutHistory, error) {
 	f, w, err := t.rolling(ctx, p, "rolled back", rolled...)
 	if err != nil {
 		return nil, err
@@ -66,16 +66,16 @@ func (t *Target) Revisions(ctx context.Context, p Place, number int64) (*Revisio
 		if err != nil {
 			return nil, err
 		}
-		return &Revisions{Items: []Revision{*one}}, nil
+		return &RolloutHistory{Items: []RolloutRevision{*one}}, nil
 	}
 	for i := range list {
 		list[i].Template = nil
 	}
-	return &Revisions{Items: list}, nil
+	return &RolloutHistory{Items: list}, nil
 }
 
 // revisions lists what a workload's revisions are kept in, newest first.
-func (t *Target) revisions(ctx context.Context, f found, w *workload) ([]Revision, error) {
+func (t *Target) revisions(ctx context.Context, f found, w *workload) ([]RolloutRevision, error) {
 	keptIn := "ControllerRevision"
 	if f.gk() == deploymentKind {
 		keptIn = "ReplicaSet"
@@ -92,19 +92,19 @@ func (t *Target) revisions(ctx context.Context, f found, w *workload) ([]Revisio
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(list, func(a, b Revision) int { return cmp.Compare(b.Revision, a.Revision) })
+	slices.SortFunc(list, func(a, b RolloutRevision) int { return cmp.Compare(b.Revision, a.Revision) })
 	if f.gk() == daemonSetKind && len(list) > 0 {
 		list[0].Current = true // one that is returned to gets the highest number
 	}
 	return list, nil
 }
 
-func kept(text []byte, f found, w *workload) ([]Revision, error) {
+func kept(text []byte, f found, w *workload) ([]RolloutRevision, error) {
 	keepers, err := read[struct{ Items []keeper }](text)
 	if err != nil {
 		return nil, err
 	}
-	out := []Revision{}
+	out := []RolloutRevision{}
 	for i := range keepers.Items {
 		k := &keepers.Items[i]
 		if !metav1.IsControlledBy(k, w) {
@@ -140,17 +140,17 @@ type keeper struct {
 }
 
 // revision reads what is common to both.
-func (k *keeper) revision(template json.RawMessage) (Revision, error) {
+func (k *keeper) revision(template json.RawMessage) (RolloutRevision, error) {
 	typed, err := read[corev1.PodTemplateSpec](template)
 	if err != nil {
-		return Revision{}, err
+		return RolloutRevision{}, err
 	}
-	r := Revision{Revision: k.Revision, Name: k.Name, Created: k.CreationTimestamp.UTC(), Cause: k.Annotations[changeCause], Images: images(typed)}
+	r := RolloutRevision{Revision: k.Revision, Name: k.Name, Created: k.CreationTimestamp.UTC(), Cause: k.Annotations[changeCause], Images: images(typed)}
 	r.Template, err = decode(template)
 	return r, err
 }
 
-func fromReplicaSet(k *keeper, w *workload) (Revision, error) {
+func fromReplicaSet(k *keeper, w *workload) (RolloutRevision, error) {
 	r, err := k.revision(k.Spec.Template)
 	if err != nil {
 		return r, err
@@ -164,10 +164,10 @@ func fromReplicaSet(k *keeper, w *workload) (Revision, error) {
 	return r, nil
 }
 
-func fromControllerRevision(k *keeper, w *workload) (Revision, error) {
+func fromControllerRevision(k *keeper, w *workload) (RolloutRevision, error) {
 	data, err := read[keeper](k.Data)
 	if err != nil {
-		return Revision{}, err
+		return RolloutRevision{}, err
 	}
 	r, err := k.revision(data.Spec.Template)
 	delete(r.Template, "$patch")
@@ -186,7 +186,7 @@ func images(t *corev1.PodTemplateSpec) []string {
 }
 
 // pick gives the revision of that number, or, for 0, the one before the newest.
-func pick(f found, list []Revision, number int64) (*Revision, error) {
+func pick(f found, list []RolloutRevision, number int64) (*RolloutRevision, error) {
 	for i := range list {
 		if list[i].Revision == number || number == 0 && i == 1 {
 			return &list[i], nil
@@ -221,7 +221,7 @@ func (t *Target) Undo(ctx context.Context, p Place, number int64, q Query) (*Res
 	return t.undoDeployment(ctx, f, w, to, q)
 }
 
-func (t *Target) undoDeployment(ctx context.Context, f found, w *workload, to *Revision, q Query) (*Result, error) {
+func (t *Target) undoDeployment(ctx context.Context, f found, w *workload, to *RolloutRevision, q Query) (*Result, error) {
 	d, err := decode(w.text)
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ type Scaled struct {
 	Running  int32    `json:"running" doc:"replicas that there are, as the cluster counted them last"`
 	Selector string   `json:"selector,omitempty" doc:"of the Pods"`
 	Warnings []string `json:"warnings"`
-	Impact   *Impact  `json:"impact,omitempty" doc:"with dryRun=impact: what the topology says this touches"`
+	Impact   *Touched `json:"impact,omitempty" doc:"with dryRun=impact: what the topology says this touches"`
 }
 
 // Scale sets the number of replicas of anything that has the scale subresource. Where current isn't nil, the number must have been that: Conflict otherwise.

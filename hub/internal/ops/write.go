@@ -39,7 +39,7 @@ type Result struct {
 	DryRun   string          `json:"dryRun,omitempty" enum:"All,impact" doc:"that it wasn't done, as was asked"`
 	Object   json.RawMessage `json:"object,omitempty" doc:"the object as it is now, as the cluster says"`
 	Warnings []string        `json:"warnings" doc:"what the cluster remarks"`
-	Impact   *Impact         `json:"impact,omitempty" doc:"with dryRun=impact: what the topology says this touches"`
+	Impact   *Touched        `json:"impact,omitempty" doc:"with dryRun=impact: what the topology says this touches"`
 	Version  string          `json:"-"` // the object's resourceVersion
 }
 
