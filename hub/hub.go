@@ -207,6 +207,7 @@ func (h *Hub) wireAPI(authority *enroll.Authority, public httpapi.Public, reg *p
 		Pin:            hex.EncodeToString(pin[:]),
 		Install:        h.install,
 		Tokens:         h.tokens,
+		Recheck:        h.tokens.Recheck,
 		Tunnels:        tunnelsOf{h},
 		Verifier:       h,
 		Ready:          h.ready,

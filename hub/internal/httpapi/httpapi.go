@@ -83,6 +83,7 @@ type Store interface {
 	DeadLetters(ctx context.Context, tenant fleet.TenantID, before string, limit int) ([]store.DeadLetter, error)
 	DeadLetter(ctx context.Context, tenant fleet.TenantID, id string) (store.DeadLetter, error)
 	DeleteDeadLetter(ctx context.Context, tenant fleet.TenantID, id string) error
+	Audit(ctx context.Context, tenant fleet.TenantID, f store.AuditFilter, before string, limit int) ([]store.AuditRecord, error)
 }
 
 // Resolver turns what people call kinds into kinds. NotFound when none is known by the name. Cluster 0 is the whole tenant.
@@ -99,6 +100,7 @@ type Config struct {
 	Pin           string                         // of the hub's root certificate, as agents are given it
 	Install       func(enroll.Invitation) string // the one command that installs an agent
 	Tokens        Tokens
+	Recheck       func(context.Context, fleet.Principal) (fleet.Principal, error) // whether one who was authenticated earlier still is; nil: only the time ends one
 	Tunnels       Tunnels
 	Verifier      Verifier
 	Store         Store
@@ -199,7 +201,7 @@ func New(cfg Config) *API {
 	a.router.MethodNotAllowed(a.wrongMethod)
 	a.system(a.router)
 	a.router.Group(func(r chi.Router) {
-		r.Use(bearerFromProtocol, a.authenticate, a.idempotent)
+		r.Use(bearerFromProtocol, a.authenticate, a.recorded, a.idempotent)
 		a.huma = humachi.New(r, a.humaConfig())
 		a.huma.UseMiddleware(a.rejectUnknown)
 		a.clusters()
