@@ -317,7 +317,6 @@ func (h *Hub) run(ctx context.Context) error {
 	g.Go(func() error { return h.plugins.Run(ctx) })
 	g.Go(func() error { return h.notify.Run(ctx) })
 	g.Go(func() error { return h.tokens.Run(ctx) })
-	g.Go(func() error { return h.audit.Run(under) })
 	g.Go(func() error { return h.kube.Run(under) })
 	g.Go(func() error { return h.gateway.Run(under) })
 	g.Go(func() error { return h.janitor.run(ctx) })
