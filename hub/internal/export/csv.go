@@ -37,13 +37,13 @@ func (c *csvEncoder) begin(*query.Graph) error { return c.w.Write(csvColumns[c.t
 func (c *csvEncoder) row(cells ...string) error {
 	c.cells = c.cells[:0]
 	for _, cell := range cells {
-		c.cells = append(c.cells, guarded(cell))
+		c.cells = append(c.cells, Cell(cell))
 	}
 	return c.w.Write(c.cells)
 }
 
-// guarded keeps spreadsheets from running a cell: they do so with those that begin with one of these. Line ends are single, as CSV readers make them.
-func guarded(cell string) string {
+// Cell keeps spreadsheets from running a cell: they do so with those that begin with one of these. Line ends are single, as CSV readers make them.
+func Cell(cell string) string {
 	cell = strings.ReplaceAll(cell, "\r\n", "\n")
 	if cell != "" && strings.ContainsAny(cell[:1], "=+-@\t\r\n|%") || strings.HasPrefix(cell, "＝") || strings.HasPrefix(cell, "＋") ||
 		strings.HasPrefix(cell, "－") || strings.HasPrefix(cell, "＠") {

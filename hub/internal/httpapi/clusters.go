@@ -143,6 +143,7 @@ func (a *API) createCluster(ctx context.Context, in *newCluster) (*invited, erro
 	if err != nil {
 		return nil, err
 	}
+	named(ctx, made.Cluster.ID.String())
 	return a.invited(made), nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"github.com/kubilitics/kubilitics/hub/internal/audit"
 	"github.com/kubilitics/kubilitics/hub/internal/auth"
 	"github.com/kubilitics/kubilitics/hub/internal/enroll"
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
@@ -39,6 +40,7 @@ type rig struct {
 	tenant fleet.TenantID
 	tokens *auth.Tokens
 	live   *live.Live
+	audit  *audit.Log
 	api    *API
 	url    string
 	admin  string // a token that may do everything
@@ -80,6 +82,8 @@ func newRig(t *testing.T, o options) *rig {
 		Version: "v0-test", Authenticator: r.tokens, Enroller: invites{st}, Pin: "sha256:pin", Tokens: r.tokens, Tunnels: r.agents, Store: st,
 		Query: query.New(st), Live: r.live, Install: func(i enroll.Invitation) string { return "helm install --set token=" + i.Token },
 	}
+	r.audit = audit.New(audit.Config{Store: st})
+	cfg.Audit = r.audit
 	turns := turn.New(turn.Config{Store: st})
 	cfg.Plugins = plugin.New(plugin.Config{Plugins: o.plugins, Store: st, Turns: turns})
 	cfg.Notify = notify.New(notify.Config{Targets: o.targets, Rules: o.rules, Store: st, Turns: turns})
@@ -93,8 +97,9 @@ func newRig(t *testing.T, o options) *rig {
 
 func (r *rig) serve(tune func(*http.Server)) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context()))
-	done := make(chan error, 1)
+	done := make(chan error, 2)
 	go func() { done <- r.live.Run(ctx) }()
+	go func() { done <- r.audit.Run(ctx) }()
 	srv := httptest.NewUnstartedServer(r.api)
 	if tune != nil {
 		tune(srv.Config)
@@ -105,6 +110,7 @@ func (r *rig) serve(tune func(*http.Server)) {
 		r.api.Close()
 		srv.Close()
 		cancel()
+		<-done
 		<-done
 		http.DefaultClient.CloseIdleConnections()
 	})

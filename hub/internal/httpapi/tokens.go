@@ -97,6 +97,7 @@ func (a *API) createToken(ctx context.Context, in *createTokenInput) (*body[Issu
 	if err != nil {
 		return nil, err
 	}
+	named(ctx, made.ID)
 	return &body[IssuedToken]{IssuedToken{Token: tokenOf(made), Secret: secret}}, nil
 }
 
