@@ -165,4 +165,3 @@ func TestKubeconfigBehindAProxy(t *testing.T) {
 		}
 	}
 }
-
