@@ -1,9 +1,11 @@
 package kubefleet
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -44,6 +46,7 @@ func (f *Face) pages(ctx context.Context, a *ask, give func(p *query.ObjectList,
 		}
 		read += len(p.Items)
 		p.Items = a.sift(p.Items)
+		byName(p)
 		if err := give(p, read); err != nil {
 			return err
 		}
@@ -73,6 +76,20 @@ func (a *ask) sift(items []query.Object) []query.Object {
 		}
 	}
 	return kept
+}
+
+// byName puts what is called the same in the order of its clusters' names. The index has it in that of their ids, which nobody knows by heart.
+func byName(p *query.ObjectList) {
+	for from := 0; from < len(p.Items); {
+		to := from + 1
+		for to < len(p.Items) && p.Items[to].Node.Ref == p.Items[from].Node.Ref {
+			to++
+		}
+		slices.SortFunc(p.Items[from:to], func(a, b query.Object) int {
+			return cmp.Compare(p.Clusters[a.Cluster].Name, p.Clusters[b.Cluster].Name)
+		})
+		from = to
+	}
 }
 
 // list answers with all that is asked for, as it is read: the whole of it is never in memory.

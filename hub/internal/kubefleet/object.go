@@ -37,9 +37,14 @@ func (a *ask) teller(p *query.ObjectList) *teller {
 	return t
 }
 
+// wholes tells that answers hold what only the objects' texts say.
+func (a *ask) wholes() bool {
+	return a.as != asTable || a.include == string(metav1.IncludeObject) || len(a.kind.columns[a.Version]) > 0
+}
+
 // wants tells whose texts have to be read for an answer of this form.
 func (a *ask) wants() func(n *topo.Node) bool {
-	whole := a.as != asTable || a.include == "Object" || len(a.kind.columns[a.Version]) > 0
+	whole := a.wholes()
 	return func(n *topo.Node) bool { return whole || a.reads(n) }
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -149,12 +150,31 @@ func (s *watcher) everything(ctx context.Context, clusters []fleet.ClusterID) er
 		}
 		for i := range p.Items {
 			s.know(&p.Items[i].Row)
-			if err := s.tell(watch.Added, &p.Items[i], p.Items[i].Since); err != nil {
+		}
+		return s.added(p)
+	})
+}
+
+// added tells a page as added. Rows of a table are told together: to kubectl, the first event of a watch for one name is what it has shown already,
+// and that may be in several clusters.
+func (s *watcher) added(p *query.ObjectList) error {
+	if s.as == asTable && len(p.Items) > 0 {
+		rows := make([]metav1.TableRow, len(p.Items))
+		for i := range p.Items {
+			row, err := s.row(&p.Items[i], p.Items[i].Since)
+			if err != nil {
 				return err
 			}
+			rows[i] = *row
 		}
-		return nil
-	})
+		return s.rows(watch.Added, rows, s.at)
+	}
+	for i := range p.Items {
+		if err := s.tell(watch.Added, &p.Items[i], p.Items[i].Since); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // recall finds out which objects a client has that goes on from a position.
@@ -189,7 +209,7 @@ func (s *watcher) know(r *store.Row) {
 // follow tells what happens from a position on.
 func (s *watcher) follow(ctx context.Context) error {
 	scope := live.Scope{Kinds: s.where.Kinds, Namespaces: s.where.Namespaces, Clusters: s.where.Clusters}
-	sub, err := s.face.cfg.Live.Subscribe(ctx, live.Request{Principal: s.principal, Scope: scope, What: s.kind.news(), From: &s.at})
+	sub, err := s.face.cfg.Live.Subscribe(ctx, live.Request{Principal: s.principal, Scope: scope, What: s.news(), From: &s.at})
 	if err != nil {
 		return err
 	}
@@ -206,9 +226,12 @@ func (s *watcher) follow(ctx context.Context) error {
 }
 
 // news are what of the feed a watch of a kind follows: changes of clusters too, since objects tell their names and freshness.
-func (k *kind) news() []live.What {
-	if k.events() {
+func (a *ask) news() []live.What {
+	switch {
+	case a.kind.events():
 		return []live.What{live.Events, live.Clusters}
+	case a.wholes() || slices.ContainsFunc(a.conditions, func(c condition) bool { return c.text != nil }):
+		return []live.What{live.Resources, live.Texts, live.Clusters}
 	}
 	return []live.What{live.Resources, live.Clusters}
 }
@@ -232,18 +255,24 @@ func (s *watcher) frame(ctx context.Context, f *live.Frame) error {
 	s.at = f.Position
 	var rows []store.Row
 	var ops []live.Op
+	var texts []topo.Ref
 	for i := range f.Changes {
 		switch c := &f.Changes[i]; {
 		case c.Node != nil:
 			rows = append(rows, store.Row{Cluster: f.Cluster, ID: c.Node.Ref.ID(), Node: *c.Node, Since: f.Position})
 			ops = append(ops, c.Op)
+		case c.Text != nil:
+			texts = append(texts, *c.Text)
 		default:
 			if err := s.other(ctx, f, c); err != nil {
 				return err
 			}
 		}
 	}
-	return s.changed(ctx, f, rows, ops)
+	if err := s.changed(ctx, f, rows, ops); err != nil {
+		return err
+	}
+	return s.retold(ctx, f, texts)
 }
 
 // other is news that isn't about an object of the index.
@@ -280,6 +309,25 @@ func (s *watcher) changed(ctx context.Context, f *live.Frame, rows []store.Row, 
 	}
 	for i := range objects {
 		if event := s.event(&objects[i], ops[i]); event != "" {
+			if err := s.tell(event, &objects[i], f.Position); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// retold tells objects of which another text has come.
+func (s *watcher) retold(ctx context.Context, f *live.Frame, texts []topo.Ref) error {
+	if len(texts) == 0 || !s.meant(f.Cluster) {
+		return nil
+	}
+	objects, err := s.face.cfg.Query.Named(ctx, s.principal, s.question(), f.Cluster, texts)
+	if err != nil {
+		return err
+	}
+	for i := range objects {
+		if event := s.event(&objects[i], live.Update); event != "" {
 			if err := s.tell(event, &objects[i], f.Position); err != nil {
 				return err
 			}

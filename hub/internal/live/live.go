@@ -242,7 +242,7 @@ type item struct {
 	cluster *fleet.Cluster
 }
 
-func (i *item) rows() int { return i.Diff.Len() + len(i.Events) + 1 }
+func (i *item) rows() int { return i.Diff.Len() + len(i.Events) + len(i.Texts) + 1 }
 
 // entries reads a page. Clusters are looked up here, once for all subscriptions.
 func (l *Live) entries(ctx context.Context, tenant fleet.TenantID, after topo.Position) ([]*item, error) {

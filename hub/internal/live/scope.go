@@ -13,12 +13,14 @@ import (
 // What is a sort of news.
 type What string
 
-// What can be subscribed to. Topology is resources, the places of those that aren't there, and edges.
+// What can be subscribed to. Topology is resources, the places of those that aren't there, and edges. Texts are the names of what has another manifest
+// and is otherwise as it was: mostly the manifest itself, which comes to the hub a moment after what else changed.
 const (
 	Resources What = "resources"
 	Topology  What = "topology"
 	Events    What = "events"
 	Clusters  What = "clusters"
+	Texts     What = "texts"
 )
 
 // Scope narrows a subscription; empty parts don't. An edge is in it when either end is in the namespaces and either end is
@@ -45,12 +47,13 @@ const (
 
 var ops = map[topo.Op]Op{topo.Add: Add, topo.Update: Update, topo.Remove: Remove}
 
-// Change is one piece of news; exactly one of Node, Edge, Event and About says of what, none when a cluster was deleted.
+// Change is one piece of news; exactly one of Node, Edge, Event, Text and About says of what, none when a cluster was deleted.
 type Change struct {
 	Op    Op
 	Node  *topo.Node
 	Edge  *topo.Edge
 	Event *topo.Event
+	Text  *topo.Ref
 	About *fleet.Cluster
 }
 
@@ -119,6 +122,13 @@ func (s *sieve) diff(v *fleet.View, i *item) (out []Change) {
 		for n := range i.Events {
 			if e := &i.Events[n]; v.Sees(i.Cluster, e.Namespace) && in(s.scope.Namespaces, e.Namespace) && in(s.scope.Kinds, e.Regarding.GroupKind()) {
 				out = append(out, Change{Op: Update, Event: e})
+			}
+		}
+	}
+	if s.what[Texts] {
+		for n := range i.Texts {
+			if r := &i.Texts[n]; v.Sees(i.Cluster, r.Namespace) && s.near(*r) {
+				out = append(out, Change{Op: Update, Text: r})
 			}
 		}
 	}

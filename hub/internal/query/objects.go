@@ -86,6 +86,28 @@ func (q *Querier) Complete(ctx context.Context, p fleet.Principal, o ObjectsQues
 	return out, err
 }
 
+// Named gives the objects of a cluster that have those names, are there and may be seen, as they are now.
+func (q *Querier) Named(ctx context.Context, p fleet.Principal, o ObjectsQuestion, c fleet.ClusterID, refs []topo.Ref) (out []Object, err error) {
+	ids := make([]topo.ID, len(refs))
+	for i := range refs {
+		ids[i] = refs[i].ID()
+	}
+	err = q.store.Read(ctx, p.Tenant, func(ctx context.Context, shot store.Snapshot) error {
+		r := &reading{Snapshot: shot, q: q, view: fleet.ViewOf(p, o.Verb)}
+		rows, err := r.rows(ctx, c, ids)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if row := rows[id]; row != nil && row.Node.Presence == topo.Present {
+				out = append(out, Object{Row: *row})
+			}
+		}
+		return r.enrich(ctx, out, o.Texts, o.Owners)
+	})
+	return out, err
+}
+
 // enrich adds texts and owners, cluster by cluster.
 func (r *reading) enrich(ctx context.Context, objects []Object, wanted func(*store.Row) bool, owners bool) error {
 	if wanted == nil {

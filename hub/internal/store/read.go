@@ -341,6 +341,7 @@ type Entry struct {
 	GapSince time.Time // set where the change was found late, by a resync
 	Diff     topo.Diff
 	Events   []topo.Event
+	Texts    []topo.Ref // what has another manifest, besides nodes in Diff
 }
 
 // Feed is every change of a tenant in order. Readers pull.

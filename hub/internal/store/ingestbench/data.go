@@ -208,7 +208,7 @@ func (m *model) rows(d *topo.Delta) (*deltaRows, error) {
 	}
 	slices.SortFunc(r.oldNodes, func(a, b held) int { return cmp.Compare(a.node.Ref.Name, b.node.Ref.Name) })
 	var err error
-	r.payload, err = relational.EncodePayload(&p.Diff, nil)
+	r.payload, err = relational.EncodePayload(&p.Diff, nil, nil)
 	return r, err
 }
 

@@ -138,7 +138,7 @@ type packed struct {
 func pack(p *relational.Plan) packing {
 	done := make(packing, 1)
 	go func() {
-		b, err := relational.EncodePayload(&p.Diff, p.FeedEvents())
+		b, err := relational.EncodePayload(&p.Diff, p.FeedEvents(), p.FeedTexts())
 		done <- packed{b, err}
 	}()
 	return done

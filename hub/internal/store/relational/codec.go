@@ -7,13 +7,17 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
-// A payload is what one feed entry tells: a version byte, then, zstd-compressed, the changed nodes, the changed edges and the events, each list
-// with its length before it, each text with its length before it, numbers as varints.
-const payloadVersion = 1
+// A payload is what one feed entry tells: a version byte, then, zstd-compressed, the changed nodes, the changed edges, the events and, from version 2
+// on, what has another manifest; each list with its length before it, each text with its length before it, numbers as varints.
+const (
+	payloadVersion = 2
+	payloadBare    = 1 // without manifests: an entry that is older than these
+)
 
 // An entry's text can't be larger than this once unpacked; a batch is far below it.
 const maxPayload = 256 << 20
@@ -30,8 +34,8 @@ var unpacker = sync.OnceValues(func() (*zstd.Decoder, error) {
 })
 
 // EncodePayload packs what a feed entry tells; nil when that is nothing.
-func EncodePayload(d *topo.Diff, events []topo.Event) ([]byte, error) {
-	if d.Empty() && len(events) == 0 {
+func EncodePayload(d *topo.Diff, events []topo.Event, texts []topo.Ref) ([]byte, error) {
+	if d.Empty() && len(events) == 0 && len(texts) == 0 {
 		return nil, nil
 	}
 	enc, err := packer()
@@ -39,7 +43,7 @@ func EncodePayload(d *topo.Diff, events []topo.Event) ([]byte, error) {
 		return nil, fault.Wrap(err, fault.Internal, "the compressor did not start")
 	}
 	var w payloadWriter
-	w.buf = make([]byte, 0, 512*d.Len()+256*len(events)+16)
+	w.buf = make([]byte, 0, 512*d.Len()+256*len(events)+96*len(texts)+16)
 	w.num(int64(len(d.Nodes)))
 	for i := range d.Nodes {
 		w.buf = append(w.buf, byte(d.Nodes[i].Op))
@@ -54,26 +58,31 @@ func EncodePayload(d *topo.Diff, events []topo.Event) ([]byte, error) {
 	for i := range events {
 		w.event(&events[i])
 	}
+	w.num(int64(len(texts)))
+	for i := range texts {
+		w.ref(&texts[i])
+	}
 	return enc.EncodeAll(w.buf, []byte{payloadVersion}), nil
 }
 
-// DecodePayload reads what EncodePayload wrote.
-func DecodePayload(b []byte) (d topo.Diff, events []topo.Event, err error) {
+// DecodePayload reads what EncodePayload wrote into an entry.
+func DecodePayload(b []byte, e *store.Entry) error {
 	if len(b) == 0 {
-		return d, nil, nil
+		return nil
 	}
 	dec, err := unpacker()
 	if err != nil {
-		return d, nil, fault.Wrap(err, fault.Internal, "the decompressor did not start")
+		return fault.Wrap(err, fault.Internal, "the decompressor did not start")
 	}
-	if b[0] != payloadVersion {
-		return d, nil, fault.New(fault.Internal, "a feed entry has payload version %d, this hub reads %d", b[0], payloadVersion)
+	if b[0] != payloadVersion && b[0] != payloadBare {
+		return fault.New(fault.Internal, "a feed entry has payload version %d, this hub reads %d", b[0], payloadVersion)
 	}
 	raw, err := dec.DecodeAll(b[1:], nil)
 	if err != nil {
-		return d, nil, fault.Wrap(err, fault.Internal, "a feed entry could not be unpacked")
+		return fault.Wrap(err, fault.Internal, "a feed entry could not be unpacked")
 	}
 	r := payloadReader{buf: string(raw)}
+	d := &e.Diff
 	d.Nodes = make([]topo.NodeChange, r.length())
 	for i := range d.Nodes {
 		d.Nodes[i].Op = topo.Op(r.byte())
@@ -84,14 +93,18 @@ func DecodePayload(b []byte) (d topo.Diff, events []topo.Event, err error) {
 		d.Edges[i].Op = topo.Op(r.byte())
 		r.edge(&d.Edges[i].Edge)
 	}
-	events = make([]topo.Event, r.length())
-	for i := range events {
-		r.event(&events[i])
+	e.Events = make([]topo.Event, r.length())
+	for i := range e.Events {
+		r.event(&e.Events[i])
+	}
+	if b[0] != payloadBare {
+		e.Texts = r.refs()
 	}
 	if r.bad || r.buf != "" {
-		return topo.Diff{}, nil, fault.Wrap(errPayload, fault.Internal, "a feed entry could not be read")
+		e.Diff, e.Events, e.Texts = topo.Diff{}, nil, nil
+		return fault.Wrap(errPayload, fault.Internal, "a feed entry could not be read")
 	}
-	return d, events, nil
+	return nil
 }
 
 type payloadWriter struct{ buf []byte }
@@ -204,6 +217,18 @@ func (r *payloadReader) str() string {
 
 func (r *payloadReader) ref(v *topo.Ref) {
 	v.Group, v.Kind, v.Namespace, v.Name = r.str(), r.str(), r.str(), r.str()
+}
+
+func (r *payloadReader) refs() []topo.Ref {
+	n := r.length()
+	if n == 0 {
+		return nil
+	}
+	refs := make([]topo.Ref, n)
+	for i := range refs {
+		r.ref(&refs[i])
+	}
+	return refs
 }
 
 func (r *payloadReader) pairs() []topo.Pair {

@@ -81,6 +81,5 @@ func scanEntry(rows Rows, e *store.Entry) error {
 	if err != nil {
 		return err
 	}
-	e.Diff, e.Events, err = DecodePayload(payload)
-	return err
+	return DecodePayload(payload, e)
 }

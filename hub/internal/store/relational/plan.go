@@ -134,6 +134,25 @@ func (p *Plan) FeedEvents() []topo.Event {
 	return events
 }
 
+// FeedTexts gives what has another manifest, for the feed entry, but for nodes that it tells of anyway.
+func (p *Plan) FeedTexts() (refs []topo.Ref) {
+	if len(p.AddManifests)+len(p.NewManifests) == 0 {
+		return nil
+	}
+	told := make(map[topo.Ref]struct{}, len(p.Diff.Nodes))
+	for i := range p.Diff.Nodes {
+		told[p.Diff.Nodes[i].Node.Ref] = struct{}{}
+	}
+	for _, rows := range [][]ManifestRow{p.AddManifests, p.NewManifests} {
+		for i := range rows {
+			if _, ok := told[rows[i].Manifest.Ref]; !ok {
+				refs = append(refs, rows[i].Manifest.Ref)
+			}
+		}
+	}
+	return refs
+}
+
 func (p *Plan) ref(id topo.ID, r topo.Ref) {
 	if _, ok := p.refs[id]; ok {
 		return

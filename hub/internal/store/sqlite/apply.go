@@ -98,7 +98,7 @@ func (s *Store) rows(ctx context.Context, w *writer, b *store.Batch, k *relation
 	if !plan.Moves() {
 		return 0, at, 0, nil
 	}
-	payload, err := relational.EncodePayload(&plan.Diff, plan.FeedEvents())
+	payload, err := relational.EncodePayload(&plan.Diff, plan.FeedEvents(), plan.FeedTexts())
 	if err != nil {
 		return 0, at, 0, err
 	}
