@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+	"github.com/kubilitics/kubilitics/hub/internal/kubefleet"
 	"github.com/kubilitics/kubilitics/hub/internal/kubeproxy"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
@@ -166,7 +167,8 @@ func below(r *http.Request, prefix string) (*http.Request, error) {
 
 // toFleet serves from the index, with the same record as what goes to a cluster.
 func (a *API) toFleet(w middleware.WrapResponseWriter, r *http.Request, by kubeproxy.Caller) error {
-	q, err := kube.Parse(r)
+	within, _ := kubefleet.Within(r) // what is asked of one cluster alone is on record, and bounded, like what is asked of all
+	q, err := kube.Parse(within)
 	if err != nil {
 		return err
 	}

@@ -21,20 +21,31 @@ type place struct {
 // ownRoot begins the paths that are about one cluster alone.
 const ownRoot = "/clusters/"
 
-// enter finds the place of a request, and gives the request as an API server at that place would see it.
-func (f *Face) enter(r *http.Request, p fleet.Principal) (*place, *http.Request, error) {
+// Within gives a request as an API server at its place would see it, and the cluster, by name or id, that it is about alone; "" for the whole fleet. A
+// path that can't be read is left as it is, to be refused where it is parsed.
+func Within(r *http.Request) (*http.Request, string) {
 	rest, ok := strings.CutPrefix(r.URL.EscapedPath(), ownRoot)
 	if !ok {
-		return &place{principal: p}, r, nil
+		return r, ""
 	}
 	word, rest, _ := strings.Cut(rest, "/")
-	word, err := url.PathUnescape(word)
-	if err != nil {
-		return nil, nil, badRequest("the path can't be read")
+	word, errWord := url.PathUnescape(word)
+	path, errPath := url.PathUnescape("/" + rest)
+	if errWord != nil || errPath != nil || word == "" {
+		return r, ""
 	}
-	path, err := url.PathUnescape("/" + rest)
-	if err != nil {
-		return nil, nil, badRequest("the path can't be read")
+	u := *r.URL
+	u.Path, u.RawPath = path, "/"+rest
+	inner := *r
+	inner.URL = &u
+	return &inner, word
+}
+
+// enter finds the place of a request, and gives the request as an API server at that place would see it.
+func (f *Face) enter(r *http.Request, p fleet.Principal) (*place, *http.Request, error) {
+	r, word := Within(r)
+	if word == "" {
+		return &place{principal: p}, r, nil
 	}
 	c, err := f.cluster(r.Context(), p, word)
 	if err != nil {
@@ -44,11 +55,7 @@ func (f *Face) enter(r *http.Request, p fleet.Principal) (*place, *http.Request,
 	if err != nil {
 		return nil, nil, err
 	}
-	u := *r.URL
-	u.Path, u.RawPath = path, "/"+rest
-	inner := r.Clone(r.Context())
-	inner.URL = &u
-	return &place{principal: p.Within([]fleet.ClusterID{id}), only: c, id: id}, inner, nil
+	return &place{principal: p.Within([]fleet.ClusterID{id}), only: c, id: id}, r, nil
 }
 
 // cluster finds one by its id or its name, for whoever may see anything of it.
