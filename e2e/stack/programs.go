@@ -15,7 +15,7 @@ import (
 )
 
 // Programs are our executables.
-type Programs struct{ Hub, Agent string }
+type Programs struct{ Hub, Agent, Command string }
 
 // Build compiles them into a directory, which is what a release does, and tells progress of it.
 func Build(ctx context.Context, dir string, progress io.Writer) (Programs, error) {
@@ -23,14 +23,14 @@ func Build(ctx context.Context, dir string, progress io.Writer) (Programs, error
 	if err != nil {
 		return Programs{}, err
 	}
-	fmt.Fprintln(progress, "building kubilitics-hub and kubilitics-agent")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", dir+string(filepath.Separator), "./hub/cmd/kubilitics-hub", "./agent/cmd/kubilitics-agent")
+	fmt.Fprintln(progress, "building kubilitics-hub, kubilitics-agent and kubilitics")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", dir+string(filepath.Separator), "./hub/cmd/kubilitics-hub", "./agent/cmd/kubilitics-agent", "./hub/cmd/kubilitics")
 	cmd.Dir = top
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return Programs{}, fmt.Errorf("build the hub and the agent: %w\n%s", err, out)
+		return Programs{}, fmt.Errorf("build the programs: %w\n%s", err, out)
 	}
-	return Programs{Hub: filepath.Join(dir, "kubilitics-hub"), Agent: filepath.Join(dir, "kubilitics-agent")}, nil
+	return Programs{Hub: filepath.Join(dir, "kubilitics-hub"), Agent: filepath.Join(dir, "kubilitics-agent"), Command: filepath.Join(dir, "kubilitics")}, nil
 }
 
 // root is the directory of go.work, above this file or above the current directory.

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -83,7 +84,7 @@ func (a *app) login(ctx context.Context, args []string, from tokenSource) error 
 		return err
 	}
 	all.Put(s.Hub)
-	if err := a.files.Save(all); err != nil {
+	if err := errors.Join(a.files.Save(all), a.files.Forget(address)); err != nil { // old tickets may be why somebody logs in again
 		return err
 	}
 	_, err = fmt.Fprintf(a.Out, "logged in to %s as %s%s\n", address, me.Name, until(me.Expires))
