@@ -184,14 +184,48 @@ func (w *writer) Query(ctx context.Context, text string, args ...any) (relationa
 // errUndo has a transaction undone that did what it was to.
 var errUndo = errors.New("undone on purpose")
 
-// transact runs fn in a transaction.
-func (w *writer) transact(ctx context.Context, fn func(context.Context, *writer) error) error {
+// acquire takes the connection; it is given back by release.
+func (w *writer) acquire(ctx context.Context) error {
 	select {
 	case <-w.slot:
+		return nil
 	case <-ctx.Done():
 		return translate(ctx.Err())
 	}
-	defer func() { w.slot <- struct{}{} }()
+}
+
+func (w *writer) release() { w.slot <- struct{}{} }
+
+// transact runs fn in a transaction.
+func (w *writer) transact(ctx context.Context, fn func(context.Context, *writer) error) error {
+	if err := w.acquire(ctx); err != nil {
+		return err
+	}
+	defer w.release()
+	return w.within(ctx, fn)
+}
+
+// transactFlushed is transact, and has the log flushed to the disk with the commit: together with everything that was committed before.
+func (w *writer) transactFlushed(ctx context.Context, fn func(context.Context, *writer) error) error {
+	if err := w.acquire(ctx); err != nil {
+		return err
+	}
+	defer w.release()
+	// Not as a statement that is kept: it has its effect when it is prepared.
+	whole := context.WithoutCancel(ctx)
+	if _, err := w.conn.ExecContext(whole, `PRAGMA synchronous = FULL`); err != nil {
+		return translate(err)
+	}
+	err := w.within(ctx, fn)
+	_, usual := w.conn.ExecContext(whole, `PRAGMA synchronous = NORMAL`)
+	if err == nil && usual != nil {
+		err = translate(usual)
+	}
+	return err
+}
+
+// within runs fn in a transaction on the connection that was taken.
+func (w *writer) within(ctx context.Context, fn func(context.Context, *writer) error) error {
 	if err := ctx.Err(); err != nil {
 		return translate(err)
 	}

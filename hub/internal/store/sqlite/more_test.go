@@ -7,10 +7,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/golang-migrate/migrate/v4"
 	migratesqlite "github.com/golang-migrate/migrate/v4/database/sqlite"
 	"github.com/golang-migrate/migrate/v4/source/iofs"
+	"github.com/google/uuid"
 
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
@@ -203,4 +205,49 @@ func TestAuditQueriesGoByIndexes(t *testing.T) {
 		}
 	}}, dialect)
 	storetest.AuditQueries(t.Context(), t, base, f, func(n string) { name = n })
+}
+
+// BenchmarkPutAudit writes alone what must be on the disk before it is done, and a thousand at once of what has ended.
+func BenchmarkPutAudit(b *testing.B) {
+	s, err := Open(b.Context(), Config{Path: filepath.Join(b.TempDir(), "hub.db"), Migrate: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() })
+	for name, size := range map[string]int{"alone": 1, "ended": 1000} {
+		b.Run(name, func(b *testing.B) {
+			page := make([]store.AuditRecord, 0, size)
+			for b.Loop() {
+				page = append(page, storetest.Record(1, time.Now(), 1, func(r *store.AuditRecord) {
+					if r.ID = uuid.Must(uuid.NewV7()).String(); size == 1 {
+						r.Outcome = store.AuditOpen
+					}
+				}))
+				if len(page) < size {
+					continue
+				}
+				if err := s.PutAudit(b.Context(), page); err != nil {
+					b.Fatal(err)
+				}
+				page = page[:0]
+			}
+		})
+	}
+}
+
+// TestWhatIsUnderWayIsFlushed: and only that, and what comes after is as before.
+func TestWhatIsUnderWayIsFlushed(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "hub.db"))
+	var level int64
+	look := func(ctx context.Context, w *writer) error {
+		return w.conn.QueryRowContext(ctx, `PRAGMA synchronous`).Scan(&level)
+	}
+	for _, c := range []struct {
+		run  func(context.Context, func(context.Context, *writer) error) error
+		want int64
+	}{{s.writer.transact, 1}, {s.writer.transactFlushed, 2}, {s.writer.transact, 1}} {
+		if err := c.run(t.Context(), look); err != nil || level != c.want {
+			t.Errorf("synchronous is %d, want %d (%v)", level, c.want, err)
+		}
+	}
 }

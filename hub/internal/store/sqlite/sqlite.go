@@ -31,6 +31,7 @@ type Config struct {
 // Store is the body. Make it with Open.
 type Store struct {
 	*relational.Base
+	flushed *relational.Base // whose transactions survive a power cut
 	bells   relational.Bells
 	writer  *writer
 	readers *readers
@@ -50,7 +51,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{}
-	s.Base = relational.NewBase(s, dialect)
+	s.Base, s.flushed = relational.NewBase(s, dialect), relational.NewBase(flushed{s}, dialect)
 	var err error
 	// 64 MiB of pages and a log of as many keep a bulk load's index pages in memory between two checkpoints.
 	if s.writer, err = openWriter(ctx, source(cfg.Path, "cache_size(-65536)", "wal_autocheckpoint(16384)")); err != nil {
