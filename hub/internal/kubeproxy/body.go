@@ -33,7 +33,7 @@ func (b *body) note(err error) {
 	switch {
 	case err == io.EOF: //nolint:errorlint // readers give it as it is
 		b.pass.over(nil)
-	case err != nil && b.pass.request.Lasts() && b.pass.ctx.Err() != nil: // one side has ended it
+	case err != nil && b.pass.lasts() && b.pass.ctx.Err() != nil: // one side has ended it
 		b.pass.over(nil)
 	case err != nil:
 		b.pass.over(err)
@@ -45,7 +45,7 @@ var errCutOff = errors.New("the client took no more of the answer")
 // Close also ends what the client took in part only. What lasts ends so.
 func (b *body) Close() error {
 	err := b.ReadCloser.Close()
-	if b.pass.request.Lasts() {
+	if b.pass.lasts() {
 		b.pass.over(nil)
 	} else {
 		b.pass.over(errCutOff)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -78,6 +79,7 @@ func scopeOf(addr string) (at store.Scope, err error) {
 type conn struct {
 	*tunnel.Stream
 	orderly bool
+	closed  atomic.Bool
 }
 
 // Close ends the stream.
@@ -85,7 +87,9 @@ func (c *conn) Close() error {
 	if !c.orderly {
 		return c.Reset()
 	}
-	time.AfterFunc(linger, func() { _ = c.Reset() }) // does nothing when both sides have closed
+	if !c.closed.Swap(true) {
+		time.AfterFunc(linger, func() { _ = c.Reset() }) // does nothing when both sides have closed
+	}
 	return c.Stream.Close()
 }
 
@@ -141,7 +145,7 @@ func (s *passage) dress(out *http.Request) {
 		out.Header.Del(name)
 	}
 	h, p := out.Header, s.by.Principal
-	if s.mayUpgrade(out) {
+	if s.request.Upgrades {
 		h.Set("Connection", "Upgrade")
 	} else {
 		h.Del("Connection")
@@ -159,12 +163,6 @@ func (s *passage) dress(out *http.Request) {
 	}
 }
 
-// mayUpgrade tells whether the request asks for a connection that Kubernetes has, where it has it.
-func (s *passage) mayUpgrade(out *http.Request) bool {
-	to := strings.ToLower(out.Header.Get("Upgrade"))
-	return s.request.Lasts() && (to == "websocket" || to == "spdy/3.1")
-}
-
 // forwarder is the way of requests that were admitted and dressed, whose passage is in their context.
 type forwarder struct{ *Proxy }
 
@@ -172,7 +170,7 @@ type forwarder struct{ *Proxy }
 func (f forwarder) RoundTrip(out *http.Request) (*http.Response, error) {
 	s := passageOf(out.Context())
 	through := f.pooled
-	if out.Header.Get("Upgrade") != "" {
+	if s.request.Upgrades {
 		through = f.upgrades
 	}
 	resp, err := through.RoundTrip(out)
@@ -223,7 +221,9 @@ func (s *passage) answered(resp *http.Response) *http.Response {
 	rw, upgraded := resp.Body.(io.ReadWriteCloser)
 	switch {
 	case resp.StatusCode == http.StatusSwitchingProtocols && upgraded:
-		resp.Body = &connBody{body: inner, Writer: rw}
+		conn := &connBody{body: inner, Writer: rw}
+		context.AfterFunc(s.ctx, func() { _ = conn.Close() }) // nobody else closes it when its passage is ended from here
+		resp.Body = conn
 	case s.request.Verb == "watch" && resp.StatusCode == http.StatusOK:
 		resp.Body = &watchBody{body: inner, framing: framingOf(resp.Header)}
 	case s.request.Verb == "create" && s.request.Name == "" && resp.StatusCode == http.StatusCreated && isJSON(resp.Header):

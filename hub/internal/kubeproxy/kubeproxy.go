@@ -110,7 +110,7 @@ func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request, by Caller, cluster
 	}
 	defer s.over(errUnanswered) // whatever ends it, a panic included; mostly it is over by then
 	through := p.brief
-	if s.request.Lasts() {
+	if s.lasts() {
 		through = p.long
 	}
 	ww := &writer{ResponseWriter: w, control: http.NewResponseController(w), stall: p.cfg.Stall, pass: s}

@@ -8,8 +8,10 @@ import (
 	"github.com/kubilitics/kubilitics/shared/fault"
 )
 
-// recheckWithin bounds one recheck.
-const recheckWithin = 10 * time.Second
+const (
+	recheckWithin = 10 * time.Second // one recheck
+	cutWithin     = 5 * time.Second  // from the cut to the end of all that was
+)
 
 // keep remembers what lasts, under a context of its own; false when the hub is about to stop.
 func (p *Proxy) keep(s *passage) bool {
@@ -119,7 +121,7 @@ func (p *Proxy) Drain() {
 	}
 	p.mu.Unlock()
 	for _, s := range p.all() {
-		if s.request.Verb == "watch" {
+		if s.request.Verb == "watch" && !s.request.Upgrades {
 			s.end(errClosing)
 		}
 	}
@@ -135,7 +137,11 @@ func (p *Proxy) Close(ctx context.Context) {
 		for _, s := range p.all() {
 			s.cut(errClosing)
 		}
-		<-p.idle
+		select {
+		case <-p.idle:
+		case <-time.After(cutWithin): // somebody within the hub neither reads on nor closes
+			p.cfg.Log.Warn("not all requests to clusters have ended")
+		}
 	}
 	p.pooled.CloseIdleConnections()
 }

@@ -47,7 +47,7 @@ func verbLabel(q kube.Request) string {
 }
 
 func (m metrics) began(q kube.Request) {
-	if q.Lasts() {
+	if lasts(q) {
 		m.streams.WithLabelValues(kind(q)).Inc()
 		return
 	}
@@ -55,7 +55,7 @@ func (m metrics) began(q kube.Request) {
 }
 
 func (m metrics) ended(q kube.Request, status int, took time.Duration) {
-	if q.Lasts() {
+	if lasts(q) {
 		m.streams.WithLabelValues(kind(q)).Dec()
 		return
 	}
@@ -67,7 +67,7 @@ func kind(q kube.Request) string {
 	switch {
 	case q.Connects():
 		return "connection"
-	case q.Follows:
+	case q.Verb != "watch":
 		return "log"
 	default:
 		return "watch"

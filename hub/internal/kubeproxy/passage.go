@@ -89,23 +89,28 @@ func sayable(p fleet.Principal) error {
 	return nil
 }
 
+// lasts tells of what has no end of its own, and of what leaves the server's hands.
+func (s *passage) lasts() bool { return lasts(s.request) }
+
+func lasts(q kube.Request) bool { return q.Lasts() || q.Upgrades }
+
 func (s *passage) user() user { return user{s.at.Tenant, s.by.Principal.Name} }
 
 // enter counts the request in, then puts it on record; it is forwarded only after both.
 func (s *passage) enter(r *http.Request) error {
-	if err := s.proxy.limits.enter(s.user(), s.at.Cluster, s.request.Lasts()); err != nil {
+	if err := s.proxy.limits.enter(s.user(), s.at.Cluster, s.lasts()); err != nil {
 		s.refused(r, err)
 		return err
 	}
 	entry, err := s.proxy.cfg.Audit.Begin(s.ctx, s.record(r), !s.request.Reads())
 	if err != nil {
-		s.proxy.limits.leave(s.user(), s.at.Cluster, s.request.Lasts())
+		s.proxy.limits.leave(s.user(), s.at.Cluster, s.lasts())
 		s.proxy.metrics.refused.WithLabelValues("record").Inc()
 		return fault.Wrap(err, fault.Unavailable, "the request can't be put on record now, and isn't done without")
 	}
 	s.entry = entry
 	s.proxy.metrics.began(s.request)
-	if s.request.Lasts() && !s.proxy.keep(s) {
+	if s.lasts() && !s.proxy.keep(s) {
 		s.status = http.StatusServiceUnavailable
 		s.proxy.metrics.refused.WithLabelValues("closing").Inc()
 		s.over(errClosing)
@@ -159,7 +164,7 @@ func (s *passage) over(err error) {
 		}
 		s.entry.End(s.status, reason, s.created, err)
 		s.proxy.metrics.ended(s.request, s.status, time.Since(s.began))
-		s.proxy.limits.leave(s.user(), s.at.Cluster, s.request.Lasts())
+		s.proxy.limits.leave(s.user(), s.at.Cluster, s.lasts())
 		s.proxy.drop(s)
 		s.end(nil)
 	})
