@@ -250,6 +250,9 @@ func (h *Hub) doors() http.Handler {
 
 // tuned gives connections the tunnel's socket options: any of them may become one.
 func tuned(ctx context.Context, c net.Conn) context.Context {
+	if secure, ok := c.(*tls.Conn); ok {
+		c = secure.NetConn()
+	}
 	tunnel.Tune(c)
 	return ctx
 }

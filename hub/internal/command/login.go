@@ -71,7 +71,7 @@ func (a *app) login(ctx context.Context, args []string, from tokenSource) error 
 	}
 	before, _ := all.Find(address)
 	hub := login.Hub{Address: address, CA: before.CA}
-	if hub.Token, err = a.token(from, address); err != nil {
+	if hub.Token, err = a.token(ctx, from, address); err != nil {
 		return err
 	}
 	s, err := a.open(hub, asking)
@@ -117,7 +117,7 @@ type tokenSource struct {
 // maxToken bounds what is read in search of a token, in bytes.
 const maxToken = 4 << 10
 
-func (a *app) token(from tokenSource, address string) (string, error) {
+func (a *app) token(ctx context.Context, from tokenSource, address string) (string, error) {
 	switch {
 	case from.stdin && from.file != "":
 		return "", fault.New(fault.BadRequest, "--token-stdin and --token-file exclude each other")
@@ -137,22 +137,46 @@ func (a *app) token(from tokenSource, address string) (string, error) {
 	if text := os.Getenv(tokenVariable); text != "" {
 		return checkToken(text)
 	}
-	return a.prompt(address)
+	return a.prompt(ctx, address)
 }
 
 // prompt asks a person, and doesn't show what they type.
-func (a *app) prompt(address string) (string, error) {
+func (a *app) prompt(ctx context.Context, address string) (string, error) {
 	terminal, ok := a.In.(*os.File)
 	if !ok || !term.IsTerminal(int(terminal.Fd())) {
 		return "", fault.New(fault.BadRequest, "there is nobody to ask for the token: give it by --token-stdin, --token-file or %s", tokenVariable)
 	}
 	fmt.Fprintf(a.Err, "API token for %s: ", address)
-	text, err := term.ReadPassword(int(terminal.Fd()))
+	text, err := readSecret(ctx, int(terminal.Fd()))
 	a.say("")
 	if err != nil {
-		return "", fault.Wrap(err, fault.BadRequest, "the token can't be read")
+		return "", fault.Wrap(err, fault.BadRequest, "no token was read")
 	}
 	return checkToken(string(text))
+}
+
+// readSecret reads a line that isn't shown. When ctx ends, which is Ctrl-C, the terminal shows again what is typed; the reading goroutine can't be woken
+// then, and ends with the process, which is at once.
+func readSecret(ctx context.Context, terminal int) ([]byte, error) {
+	before, err := term.GetState(terminal)
+	if err != nil {
+		return nil, err
+	}
+	type line struct {
+		text []byte
+		err  error
+	}
+	read := make(chan line, 1)
+	go func() {
+		text, err := term.ReadPassword(terminal)
+		read <- line{text, err}
+	}()
+	select {
+	case l := <-read:
+		return l.text, l.err
+	case <-ctx.Done():
+		return nil, errors.Join(ctx.Err(), term.Restore(terminal, before))
+	}
 }
 
 func (a *app) logoutCommand() *cobra.Command {
