@@ -149,14 +149,15 @@ func (c *Cluster) kwokArgs() ([]string, error) {
 var kwokConfig string
 
 // What containers have logged, in the format in which a container runtime keeps it: every container the same, as did the one
-// before it; those called "talker" what Talk has them say.
+// before it; those called "talker" what Talk has them say, after something of long ago.
 const (
 	podLog      = "2030-01-01T00:00:00.000000000Z stdout F This container is simulated: no process is behind it.\n"
 	previousLog = "2029-12-31T00:00:00.000000000Z stdout F This container came before: it was simulated too.\n"
+	talkerLog   = "2020-01-01T00:00:00.000000000Z stdout F This container is simulated: it says what it is told to.\n"
 )
 
 func (c *Cluster) writeLogs() error {
-	for file, text := range map[string]string{"pod.log": podLog, "previous.log": previousLog, "talker.log": podLog} {
+	for file, text := range map[string]string{"pod.log": podLog, "previous.log": previousLog, "talker.log": talkerLog} {
 		if err := os.WriteFile(c.path(file), []byte(text), 0o600); err != nil {
 			return fmt.Errorf("write the log of the simulated containers: %w", err)
 		}
