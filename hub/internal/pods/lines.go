@@ -99,9 +99,10 @@ type mark struct {
 // until is the mark of who had everything up to t.
 func until(t time.Time) mark { return mark{at: t, lines: math.MaxInt} }
 
+// passed moves the mark. Lines of two outputs may be a little out of order; one that is much earlier tells that the clock was set back.
 func (m *mark) passed(t time.Time) {
 	switch {
-	case t.After(m.at):
+	case t.After(m.at), t.Before(m.at.Add(-time.Second)):
 		*m = mark{at: t, lines: 1}
 	case t.Equal(m.at) && m.lines < math.MaxInt:
 		m.lines++
