@@ -3,6 +3,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -65,6 +66,9 @@ func Run(ctx context.Context, p Process) int {
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
+	}
+	if ctx.Err() != nil {
+		err = errors.New("interrupted")
 	}
 	fmt.Fprintf(p.Err, "%s: %v\n", name, err)
 	return exitCode(err)
