@@ -2,7 +2,7 @@ package main
 
 import _ "embed"
 
-// The account of the demo's agents: it may read everything and change nothing.
+// The account of the demo's agents: it may read everything, change nothing, and pass for the hub's first user.
 const (
 	agentNamespace = "kubilitics"
 	agentAccount   = "kubilitics-agent"

@@ -111,7 +111,7 @@ func (d *demo) clusters(ctx context.Context) error {
 }
 
 func (d *demo) cluster(ctx context.Context, m *member, region string, bin *kube.Bin) (err error) {
-	if m.cluster, err = kube.Start(ctx, kube.Options{Name: m.name, Region: region, Nodes: 3, Dir: d.dir, Bin: bin}); err != nil {
+	if m.cluster, err = kube.Start(ctx, kube.Options{Name: m.name, Region: region, Nodes: 3, Dir: d.dir, Bin: bin, Exec: true}); err != nil {
 		return err
 	}
 	d.say("%s is ready at %s", m.name, m.cluster.URL)
@@ -153,8 +153,12 @@ func freeAddress(want string) string {
 }
 
 func (d *demo) join(ctx context.Context, m *member) error {
+	access := "read" // somebody's own cluster isn't ours to open
+	if m.cluster != nil {
+		access = "impersonate"
+	}
 	id, a, err := d.hub.Join(ctx, m.name, m.labels, stack.AgentOptions{
-		Program: d.programs.Agent, Dir: filepath.Join(d.dir, m.name+"-agent"), Kubeconfig: m.kubeconfig, Log: d.log,
+		Program: d.programs.Agent, Dir: filepath.Join(d.dir, m.name+"-agent"), Kubeconfig: m.kubeconfig, Log: d.log, Args: []string{"--access", access},
 	})
 	if err != nil {
 		return err

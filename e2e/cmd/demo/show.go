@@ -77,8 +77,23 @@ func (d *demo) curls() {
 			{"what changed in the last two minutes", "/api/v1/topology/diff?from=-2m", ""},
 		}...)
 	}
+	lines = append(lines, []struct{ what, path, more string }{
+		{"kubectl through the hub: a kubeconfig that lasts some hours", "/api/v1/kubeconfig", " > hub.kubeconfig"},
+		{"who did what", "/api/v1/audit?limit=20", ""},
+	}...)
 	fmt.Fprintln(d.out)
 	for _, l := range lines {
 		fmt.Fprintf(d.out, "  # %s\n  curl -s -H 'Authorization: Bearer %s' '%s%s'%s\n\n", l.what, d.hub.Token, d.hub.URL, l.path, l.more)
 	}
+	d.kubectls(m)
+}
+
+// kubectls prints lines that work once the kubeconfig is there.
+func (d *demo) kubectls(m *member) {
+	const kubectl = "kubectl --kubeconfig hub.kubeconfig --context "
+	fmt.Fprintf(d.out, "  %sfleet get pods -A        # all clusters in one table, those that are offline too\n", kubectl)
+	if m.cluster != nil {
+		fmt.Fprintf(d.out, "  %s%s auth whoami\n  %s%s exec -n shop deploy/api -- date\n", kubectl, m.name, kubectl, m.name)
+	}
+	fmt.Fprintln(d.out)
 }
