@@ -58,9 +58,10 @@ func newRigOn(t testing.TB, cfg Config) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	running, end := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
-	go func() { ran <- door.Run(ctx) }()
+	go func() { ran <- door.Run(running) }()
+	ctx, cancel := context.WithCancel(context.Background()) // of the tunnel
 	ca := tunneltest.NewCA()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -92,11 +93,12 @@ func newRigOn(t testing.TB, cfg Config) *rig {
 			return
 		}
 		stopped = true
-		cancel()
+		end()
 		if err := <-ran; err != nil {
 			t.Errorf("Run: %v", err)
 		}
 		r.way.CloseIdleConnections()
+		cancel()
 		<-served
 		agent.Close(nil)
 		_ = agent.Wait(context.Background())

@@ -6,12 +6,15 @@ import (
 	"io"
 	"net/http"
 	"net/http/httputil"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/kube"
 )
+
+var longAgo = time.Unix(1, 0)
 
 // ServeHTTP decides on a request and passes it on.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -32,9 +35,11 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer context.AfterFunc(d.draining, cancel)()
 		r = r.WithContext(ctx)
 	}
+	conn := http.NewResponseController(w)
+	// Who has gone reads no more: what is being written to him must not wait for it.
+	defer context.AfterFunc(r.Context(), func() { _ = conn.SetWriteDeadline(longAgo) })()
 	if r.ContentLength != 0 {
-		// An answer that comes before the end of the body must not wait for it.
-		_ = http.NewResponseController(w).EnableFullDuplex()
+		_ = conn.EnableFullDuplex() // an answer that comes before the end of the body must not wait for it
 	}
 	d.pass(w, r, q, who)
 }
