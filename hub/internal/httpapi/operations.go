@@ -217,27 +217,28 @@ type ObjectBody struct {
 
 func (b ObjectBody) body() ops.Body { return ops.Body{Type: b.ContentType, Text: b.RawBody} }
 
-type createInput struct {
+// CreateInput is what is made of an object, and how.
+type CreateInput struct {
 	LivePath
 	DryRunParam
 	Validation string `query:"fieldValidation" enum:"Strict,Warn,Ignore" doc:"what becomes of fields that are unknown or given twice; Strict where it isn't given"`
 	ObjectBody
 }
 
-func (a *API) create(ctx context.Context, in *createInput) (*written, error) {
+func (a *API) create(ctx context.Context, in *CreateInput) (*written, error) {
 	return a.createAt(ctx, in, "")
 }
 
 type createInInput struct {
-	createInput
+	CreateInput
 	Namespace string `path:"namespace" doc:"- for what has none"`
 }
 
 func (a *API) createIn(ctx context.Context, in *createInInput) (*written, error) {
-	return a.createAt(ctx, &in.createInput, in.Namespace)
+	return a.createAt(ctx, &in.CreateInput, in.Namespace)
 }
 
-func (a *API) createAt(ctx context.Context, in *createInput, namespace string) (*written, error) {
+func (a *API) createAt(ctx context.Context, in *CreateInput, namespace string) (*written, error) {
 	t, err := a.target(ctx, in.ClusterPath, "create")
 	if err != nil {
 		return nil, err

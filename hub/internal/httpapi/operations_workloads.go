@@ -47,24 +47,25 @@ func (a *API) scale(ctx context.Context, in *scaleInput) (*body[*ops.Scaled], er
 	return &body[*ops.Scaled]{Body: s}, err
 }
 
-type rolloutInput struct {
+// RolloutInput is a workload whose rollout is steered.
+type RolloutInput struct {
 	ObjectPath
 	DryRunParam
 	IfMatch string `header:"If-Match" doc:"the tag (resourceVersion) that the object must have; CONFLICT otherwise"`
 }
 
-func (in rolloutInput) params() WriteParams {
+func (in RolloutInput) params() WriteParams {
 	return WriteParams{DryRunParam: in.DryRunParam, IfMatch: in.IfMatch}
 }
 
-func (a *API) restart(ctx context.Context, in *rolloutInput) (*written, error) {
+func (a *API) restart(ctx context.Context, in *RolloutInput) (*written, error) {
 	return a.change(ctx, in.ObjectPath, in.params(), "restart", fleet.Patch, func(t *ops.Target, q ops.Query) (*ops.Result, error) {
 		return t.Restart(ctx, in.object(), q)
 	})
 }
 
 type undoInput struct {
-	rolloutInput
+	RolloutInput
 	Revision int64 `query:"toRevision" minimum:"1" doc:"the one before the present one where it isn't given"`
 }
 
@@ -74,8 +75,8 @@ func (a *API) undo(ctx context.Context, in *undoInput) (*written, error) {
 	})
 }
 
-func (a *API) pause(via string, pause bool) func(context.Context, *rolloutInput) (*written, error) {
-	return func(ctx context.Context, in *rolloutInput) (*written, error) {
+func (a *API) pause(via string, pause bool) func(context.Context, *RolloutInput) (*written, error) {
+	return func(ctx context.Context, in *RolloutInput) (*written, error) {
 		return a.change(ctx, in.ObjectPath, in.params(), via, fleet.Patch, func(t *ops.Target, q ops.Query) (*ops.Result, error) {
 			return t.Pause(ctx, in.object(), pause, q)
 		})

@@ -100,7 +100,7 @@ func (t *Target) Apply(ctx context.Context, a Application) (*Applied, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := t.table(ctx, kindsFresh); err != nil { // nobody wants ten thousand times the sentence that the cluster isn't connected
+	if _, err := t.table(ctx, 0); err != nil { // asked now: nobody wants ten thousand times the sentence that the cluster isn't connected
 		return nil, err
 	}
 	r := &run{Target: t, Application: a, docs: docs, results: map[*document]*AppliedDocument{}}
@@ -155,7 +155,7 @@ func (r *run) wave(ctx context.Context, docs []*document) error {
 				return nil
 			}
 			r.results[d].fail(err)
-			if fault.Is(err, fault.Internal) {
+			if fault.Is(err, fault.Internal) && statusOf(err).Code == 0 { // it isn't the cluster that failed
 				return err
 			}
 			return nil
@@ -179,8 +179,9 @@ func (r *run) one(ctx context.Context, d *document, out *AppliedDocument) error 
 		}
 		return err
 	}
+	out.Namespace = ""
 	if k.Namespaced {
-		out.Namespace = or(or(d.header.Namespace, r.Namespace), "default")
+		out.Namespace = r.space(d)
 	}
 	f := found{k, out.Namespace, d.header.Name}
 	before, seen, err := r.live(ctx, f)
@@ -266,7 +267,7 @@ func (r *run) judge(f found, out *AppliedDocument, before map[string]any, seen b
 	switch {
 	case got.created():
 		out.Outcome = Created
-	case seen && before != nil && same(before, after):
+	case seen && before != nil && f.same(before, after):
 		out.Outcome = Unchanged
 	default:
 		out.Outcome = Configured
@@ -278,7 +279,7 @@ func (r *run) judge(f found, out *AppliedDocument, before map[string]any, seen b
 		out.Warnings = append(out.Warnings, "there is no diff, because the live object may not be read")
 		return nil
 	}
-	out.Diff, err = difference(f.ref(f.namespace, f.name).String(), before, after)
+	out.Diff, err = difference(f, before, after)
 	return err
 }
 

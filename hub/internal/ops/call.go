@@ -97,6 +97,9 @@ func refusal(s metav1.Status, cause error) *fault.Error {
 	if s.Message == "" {
 		f.Message = "the cluster refuses this: " + string(s.Reason)
 	}
+	if s.Code == http.StatusInternalServerError && strings.HasPrefix(s.Message, "failed to create typed ") { // what was sent isn't of its type, and the API server words that as a failure of its own
+		f.Code = fault.BadRequest
+	}
 	if s.Details == nil {
 		return f
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/aymanbagabas/go-udiff"
@@ -23,8 +25,9 @@ const (
 )
 
 // difference is the unified diff between two states of an object as YAML. Nil is that it isn't there.
-func difference(name string, before, after map[string]any) (string, error) {
-	old, now := shown(before), shown(after)
+func difference(f found, before, after map[string]any) (string, error) {
+	name := f.ref(f.namespace, f.name).String()
+	old, now := f.shown(before), f.shown(after)
 	if before == nil && now != nil {
 		if metadata, ok := now["metadata"].(map[string]any); ok { // that it gets these is no news
 			delete(metadata, "uid")
@@ -60,12 +63,15 @@ func yamlOf(o map[string]any) (string, error) {
 	return string(text), nil
 }
 
-// shown is a copy of an object without what changes by itself.
-func shown(o map[string]any) map[string]any {
+// shown is a copy of an object without what changes by itself: a status that is written apart from the rest, and what the cluster counts.
+func (k Kind) shown(o map[string]any) map[string]any {
 	if o == nil {
 		return nil
 	}
 	out := clone(o).(map[string]any)
+	if slices.Contains(k.Subresources, "status") {
+		delete(out, "status")
+	}
 	if metadata, ok := out["metadata"].(map[string]any); ok {
 		for _, key := range []string{"managedFields", "resourceVersion", "generation"} {
 			delete(metadata, key)
@@ -163,26 +169,9 @@ func hideIn(texts map[string]any, values []string) {
 	}
 }
 
-// same tells that an apply changed nothing: neither what the object says nor who manages which of its fields.
-func same(before, after map[string]any) bool {
-	a, errA := json.Marshal(steady(before))
-	b, errB := json.Marshal(steady(after))
-	return errA == nil && errB == nil && bytes.Equal(a, b)
-}
-
-// steady leaves out when fields were set, and what counts changes.
-func steady(o map[string]any) map[string]any {
-	out := clone(o).(map[string]any)
-	metadata := child(out, "metadata")
-	delete(metadata, "resourceVersion")
-	delete(metadata, "generation")
-	managed, _ := metadata["managedFields"].([]any)
-	for _, m := range managed {
-		if one, ok := m.(map[string]any); ok {
-			delete(one, "time")
-		}
-	}
-	return out
+// same tells that two states of an object say the same, whoever manages which of its fields.
+func (k Kind) same(before, after map[string]any) bool {
+	return reflect.DeepEqual(k.shown(before), k.shown(after))
 }
 
 // decode reads an object. Numbers stay as they are written.

@@ -44,6 +44,18 @@ type chunk struct {
 	text []byte
 }
 
+// begins is the line of the first thing that it says.
+func (c chunk) begins() int {
+	at := c.line
+	for line := range bytes.Lines(c.text) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
+			return at
+		}
+		at++
+	}
+	return c.line
+}
+
 // parse reads documents of YAML, or of JSON one after the other. Lists are taken apart, and empty documents left out. What can't be read is a BadRequest
 // that names each such document and its line; strict also refuses keys that are given twice.
 func parse(text []byte, isJSON, strict bool) ([]*document, error) {
@@ -144,7 +156,7 @@ func (p *parser) document(number int, c chunk) {
 		p.fail(number, c.line+line, "%s", why)
 	case string(bytes.TrimSpace(text)) == "null": // empty, or comments alone
 	default:
-		p.object(number, c.line, text, 0)
+		p.object(number, c.begins(), text, 0)
 	}
 }
 

@@ -118,16 +118,16 @@ func (t *Target) alter(ctx context.Context, f found, was *workload, as types.Pat
 		return nil, err
 	}
 	r, err := t.write(ctx, c, q)
-	if err == nil && (r.Version == was.ResourceVersion && !q.DryRun || q.DryRun && sameText(was.text, r.Object)) {
+	if err == nil && f.sameText(was.text, r.Object) {
 		r.Outcome = Unchanged
 	}
 	return r, err
 }
 
-func sameText(a, b []byte) bool {
+func (k Kind) sameText(a, b []byte) bool {
 	x, errX := decode(a)
 	y, errY := decode(b)
-	return errX == nil && errY == nil && same(x, y)
+	return errX == nil && errY == nil && k.same(x, y)
 }
 
 // RolloutStatus is how far a rollout is.
