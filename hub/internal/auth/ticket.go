@@ -95,7 +95,7 @@ func (t *Tokens) admit(r *http.Request, text string) (fleet.Principal, error) {
 	made, said, ok := credential.Unseal(credential.Ticket, t.ticketKey, text)
 	c, whole := parseClaims(said)
 	if !ok || !whole {
-		return fleet.Principal{}, fault.New(fault.Unauthorized, "the ticket isn't one of this hub's")
+		return fleet.Principal{}, fault.New(fault.Unauthorized, "the ticket isn't one of this hub's: log in again, or have another made")
 	}
 	if !t.now().Before(c.expires) {
 		return fleet.Principal{}, errTicketEnded(c.expires)
