@@ -241,6 +241,13 @@ func (l *Log) note(err error) {
 	}
 }
 
+// fails tells that writing has failed, which was logged then.
+func (l *Log) fails() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failing
+}
+
 // beat tells the other hubs that this one lives, and completes what dead ones left open.
 func (l *Log) beat(ctx context.Context) {
 	tick := time.NewTicker(seeEvery)
@@ -250,7 +257,7 @@ func (l *Log) beat(ctx context.Context) {
 		if err == nil && rounds%6 == 0 {
 			err = l.abandon(ctx)
 		}
-		if err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil && !l.fails() {
 			l.cfg.Log.Warn("the list of hubs that live was not kept", zap.Error(err))
 		}
 		select {

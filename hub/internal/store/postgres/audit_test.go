@@ -1,14 +1,17 @@
 package postgres
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/kubilitics/kubilitics/hub/internal/audit"
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
@@ -90,6 +93,51 @@ func BenchmarkPutAudit(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestNothingIsLostWhenConnectionsBreak: also not of what was committed when the answer to it was cut off. What wasn't done is on record as such.
+func TestNothingIsLostWhenConnectionsBreak(t *testing.T) {
+	t.Parallel()
+	s := openTest(t, database(t))
+	log := audit.New(audit.Config{Store: s})
+	ctx, stop := context.WithCancel(t.Context())
+	var running, asking sync.WaitGroup
+	running.Go(func() { _ = log.Run(ctx) })
+	running.Go(func() {
+		for ctx.Err() == nil {
+			_, _ = s.pool.Exec(ctx, `SELECT pg_sleep(0.002), pg_terminate_backend(pid) FROM pg_stat_activity
+				WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%audit%' AND query NOT LIKE '%pg_stat%'`)
+		}
+	})
+	const askers, each = 20, 100
+	var refused atomic.Int64
+	for i := range askers {
+		asking.Go(func() {
+			for n := range each {
+				e, err := log.Begin(ctx, store.AuditRecord{Tenant: 1, Who: fmt.Sprint(i), Verb: "patch"}, n%2 == 0)
+				if err != nil {
+					refused.Add(1)
+					continue
+				}
+				e.End(200, "", "", nil)
+			}
+		})
+	}
+	asking.Wait()
+	stop()
+	running.Wait()
+	s.pool.Reset() // whose connections were broken too
+	var done, failed, open int64
+	if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FILTER (WHERE outcome = 'done'), count(*) FILTER (WHERE outcome = 'failed'), (SELECT count(*) FROM audit_open)
+		FROM audit`).Scan(&done, &failed, &open); err != nil {
+		t.Fatal(err)
+	}
+	if failed != refused.Load() || done+failed != askers*each || open != 0 {
+		t.Errorf("%d done, %d failed, %d open; %d were refused", done, failed, open, refused.Load())
+	}
+	if failed == 0 {
+		t.Error("nothing broke")
+	}
 }
 
 // TestHubsAbandonAtOnce: each record is told once, by whichever hub.

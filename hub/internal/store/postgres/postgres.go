@@ -74,6 +74,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, translate(err)
 	}
 	conf.MaxConns = recorderConns
+	// What is under way are few rows in a table of many dead ones, which a plan that was made while it was empty would walk.
+	conf.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
 	if s.recorders, err = pgxpool.NewWithConfig(ctx, conf); err != nil {
 		s.pool.Close()
 		s.writers.Close()
