@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/throttle"
 	"github.com/kubilitics/kubilitics/shared/credential"
@@ -79,7 +81,9 @@ func (t *Tokens) Ticket(by fleet.Principal, lasts time.Duration, cluster fleet.C
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	return credential.Seal(credential.Ticket, t.ticketKey, said).Text(), expires, nil
+	made := credential.Seal(credential.Ticket, t.ticketKey, said)
+	t.log.Info("ticket made", zap.String("ticket", made.ID), zap.String("token", by.Token), zap.String("by", by.Name), zap.Stringer("cluster", cluster), zap.Time("until", expires))
+	return made.Text(), expires, nil
 }
 
 // earliest is the earlier of two times; a zero one is never.
