@@ -35,12 +35,14 @@ func (b *body) note(err error) {
 		b.pass.over(nil)
 	case err != nil && b.pass.lasts() && b.pass.ctx.Err() != nil: // one side has ended it
 		b.pass.over(nil)
+	case err != nil && b.pass.ctx.Err() != nil:
+		b.pass.over(errCutOff)
 	case err != nil:
-		b.pass.over(err)
+		b.pass.over(fault.Wrap(err, fault.Unavailable, "the answer was cut off%s", because(err)))
 	}
 }
 
-var errCutOff = errors.New("the client took no more of the answer")
+var errCutOff = fault.New(fault.Unavailable, "the client took no more of the answer")
 
 // Close also ends what the client took in part only. What lasts ends so.
 func (b *body) Close() error {

@@ -40,7 +40,7 @@ func TestWhatIsOnRecord(t *testing.T) {
 		{everything("boss"), "GET", "/version", "boss get /version 200 done"},
 		{everything("boss"), "POST", "/api/v1/namespaces/shop/secrets?dryRun=All", "boss create secrets shop/given-7 dry 201 done"},
 		{everything("boss"), "DELETE", "/apis/apps/v1/namespaces/shop/deployments/a", "boss delete apps/v1 deployments shop/a 409 Conflict failed"},
-		{everything("boss"), "GET", pods + "/broken", "boss get pods shop/broken 200 failed"},
+		{everything("boss"), "GET", pods + "/broken", "boss get pods shop/broken 200 the answer was cut off failed"},
 		{everything("boss"), "POST", pods + "/a/exec?command=sh&command=-c&command=id&container=x", "boss create pods/exec shop/a [sh -c id] 201 done"},
 		{reader, "DELETE", pods + "/a", "ann delete pods shop/a 403 Forbidden refused"},
 		{reader, "GET", "/api/v1/namespaces/shop/../pods", "ann other /api/v1/namespaces/shop/../pods 400 BadRequest failed"},

@@ -120,7 +120,7 @@ func TestARefusedUpgradePasses(t *testing.T) {
 
 func TestOnlyWhatKubernetesHasIsUpgraded(t *testing.T) {
 	r := newRig(t)
-	r.cluster("eu-1", switching(nil))
+	r.cluster("eu-1", switching(make(chan struct{}, 10)))
 	for _, raw := range []string{
 		upgrade(pods+"/a/exec", "h2c"), upgrade(pods+"/a/exec", "tls/1.0"),
 		strings.Replace(upgrade(pods+"/a/exec", "h2c"), "Upgrade\r\n", "Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n", 1),
