@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -85,6 +86,25 @@ func BenchmarkPutAudit(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.ReportMetric(size/rows, "B/record")
+	})
+	b.Run("firm, 64 at once", func(b *testing.B) {
+		log := audit.New(audit.Config{Store: s})
+		ctx, stop := context.WithCancel(b.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = log.Run(ctx) })
+		b.SetParallelism(64 / runtime.GOMAXPROCS(0))
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				e, err := log.Begin(ctx, fresh(store.AuditOpen), true)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				e.End(200, "", "", nil)
+			}
+		})
+		stop()
+		running.Wait() // until how they ended is written too
 	})
 	b.Run("alone", func(b *testing.B) {
 		for b.Loop() {
