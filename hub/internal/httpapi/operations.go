@@ -26,33 +26,37 @@ const (
 
 // operations is what changes clusters, and what is read of them as they are now. All of it goes through the tunnel, and is decided on and recorded there.
 func (a *API) operations() {
-	handle(a, operation(http.MethodGet, clusterRoot+"/live/api-resources", "list-live-api-resources", "The kinds of a cluster, as it says itself"), a.liveKinds)
-	handle(a, operation(http.MethodGet, liveRoot, "list-live", "List objects of a kind, from the cluster itself"), a.liveList)
-	handle(a, operation(http.MethodGet, liveRoot+"/{namespace}/{name}", "get-live", "Get an object, from the cluster itself"), a.live)
-	handle(a, object(http.MethodPost, kindRoot, "create-resource", "Create an object; its namespace is its own"), a.create)
-	handle(a, object(http.MethodPost, kindRoot+"/{namespace}", "create-resource-in", "Create an object in a namespace"), a.createIn)
-	handle(a, object(http.MethodPut, resourceRoot, "update-resource", "Replace an object"), a.update)
-	handle(a, patch(), a.patch)
-	handle(a, operation(http.MethodDelete, resourceRoot, "delete-resource", "Delete an object"), a.delete)
+	handle(a, a.onCluster(http.MethodGet, clusterRoot+"/live/api-resources", "list-live-api-resources", "The kinds of a cluster, as it says itself"), a.liveKinds)
+	handle(a, a.onCluster(http.MethodGet, liveRoot, "list-live", "List objects of a kind, from the cluster itself"), a.liveList)
+	handle(a, a.onCluster(http.MethodGet, liveRoot+"/{namespace}/{name}", "get-live", "Get an object, from the cluster itself"), a.live)
+	handle(a, a.object(http.MethodPost, kindRoot, "create-resource", "Create an object; its namespace is its own"), a.create)
+	handle(a, a.object(http.MethodPost, kindRoot+"/{namespace}", "create-resource-in", "Create an object in a namespace"), a.createIn)
+	handle(a, a.object(http.MethodPut, resourceRoot, "update-resource", "Replace an object"), a.update)
+	handle(a, a.patching(), a.patch)
+	handle(a, a.onCluster(http.MethodDelete, resourceRoot, "delete-resource", "Delete an object"), a.delete)
 	a.workloads()
 	a.nodes()
-	handle(a, applying(), a.apply)
+	handle(a, a.applying(), a.apply)
 }
 
-func operation(method, path, id, summary string) huma.Operation {
-	return route(method, path, id, summary, "operations")
+// onCluster is an operation on a live cluster. What a body may take to come is what the whole may take: the deadline of reading it goes on to count when it has
+// come, and ends the request then.
+func (a *API) onCluster(method, path, id, summary string) huma.Operation {
+	op := route(method, path, id, summary, "operations")
+	op.BodyReadTimeout = a.cfg.RequestTimeout
+	return op
 }
 
 // object is an operation that takes an object as JSON or YAML.
-func object(method, path, id, summary string) huma.Operation {
-	op := operation(method, path, id, summary)
-	op.MaxBodyBytes, op.BodyReadTimeout = maxObject, -1 // the request's own deadline counts
+func (a *API) object(method, path, id, summary string) huma.Operation {
+	op := a.onCluster(method, path, id, summary)
+	op.MaxBodyBytes = maxObject
 	op.RequestBody = &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {}}}
 	return op
 }
 
-func patch() huma.Operation {
-	op := object(http.MethodPatch, resourceRoot, "patch-resource", "Change an object: by a strategic merge, merge or JSON patch, or by server-side apply, as the content type says")
+func (a *API) patching() huma.Operation {
+	op := a.object(http.MethodPatch, resourceRoot, "patch-resource", "Change an object: by a strategic merge, merge or JSON patch, or by server-side apply, as the content type says")
 	op.RequestBody.Content = map[string]*huma.MediaType{}
 	for _, kind := range []string{"application/strategic-merge-patch+json", "application/merge-patch+json", "application/json-patch+json"} {
 		op.RequestBody.Content[kind] = &huma.MediaType{}
@@ -329,9 +333,7 @@ func applies(path string) bool {
 // bodyLimit is how long a body may be that is kept to compare it with a repetition.
 func bodyLimit(path string) int64 {
 	switch {
-	case applies(path):
-		return ops.MaxDocuments
-	case strings.Contains(path, "/resources/"):
+	case applies(path), strings.Contains(path, "/resources/"): // more documents may be applied, but needn't be said to be the same: applied again, they are
 		return maxObject
 	}
 	return maxBody

@@ -21,9 +21,9 @@ import (
 )
 
 func (a *API) nodes() {
-	handle(a, operation(http.MethodPost, clusterRoot+"/nodes/{node}/cordon", "cordon-node", "Keep new Pods from a node"), a.cordon("cordon", true))
-	handle(a, operation(http.MethodPost, clusterRoot+"/nodes/{node}/uncordon", "uncordon-node", "Let Pods come to a node again"), a.cordon("uncordon", false))
-	drain := operation(http.MethodPost, drainRoute, "drain-node", "Cordon a node and evict its Pods, telling each step")
+	handle(a, a.onCluster(http.MethodPost, clusterRoot+"/nodes/{node}/cordon", "cordon-node", "Keep new Pods from a node"), a.cordon("cordon", true))
+	handle(a, a.onCluster(http.MethodPost, clusterRoot+"/nodes/{node}/uncordon", "uncordon-node", "Let Pods come to a node again"), a.cordon("uncordon", false))
+	drain := a.onCluster(http.MethodPost, drainRoute, "drain-node", "Cordon a node and evict its Pods, telling each step")
 	drain.Description = "Where Pods may not go by what is asked, it is a CONFLICT that names them, and nothing is done. Otherwise the answer is a stream, of which each line, or " +
 		"the data of each event where text/event-stream is accepted, is a DrainStep; the last one is done. A client that leaves stops the drain; the node stays cordoned. " +
 		"With dryRun=impact it is one JSON document."
@@ -138,6 +138,7 @@ func (a *API) drained(c huma.Context, d *ops.Drain, events bool) {
 	}()
 	s := &steps{w: w, control: http.NewResponseController(w), limit: a.cfg.WriteTimeout, events: events}
 	s.begin()
+	_ = s.control.SetReadDeadline(time.Time{}) // the options have come, and their deadline would end the drain
 	err = d.Run(ctx, a.cfg.PingEvery, s.tell)
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(cause, context.Canceled) {
 		_ = s.tell(ops.DrainStep{Step: ops.StepFailed, At: time.Now().UTC(), Reason: fault.Public(cause).Message})

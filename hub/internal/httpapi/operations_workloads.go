@@ -9,14 +9,14 @@ import (
 )
 
 func (a *API) workloads() {
-	handle(a, operation(http.MethodPost, resourceRoot+"/scale", "scale", "Set the number of replicas of anything that can be scaled"), a.scale)
-	handle(a, operation(http.MethodPost, resourceRoot+"/rollout/restart", "restart-rollout", "Replace a workload's Pods by new ones"), a.restart)
-	handle(a, operation(http.MethodPost, resourceRoot+"/rollout/undo", "undo-rollout", "Bring an earlier revision of a workload back"), a.undo)
-	handle(a, operation(http.MethodPost, resourceRoot+"/rollout/pause", "pause-rollout", "Pause a Deployment"), a.pause("pause", true))
-	handle(a, operation(http.MethodPost, resourceRoot+"/rollout/resume", "resume-rollout", "Resume a Deployment"), a.pause("resume", false))
-	handle(a, operation(http.MethodGet, resourceRoot+"/rollout/history", "get-rollout-history", "The revisions of a workload that the cluster keeps"), a.rolloutHistory)
-	handle(a, operation(http.MethodGet, resourceRoot+"/rollout/status", "get-rollout-status", "How far a rollout is"), a.rolloutStatus)
-	trigger := operation(http.MethodPost, resourceRoot+"/trigger", "trigger-cronjob", "Make a Job of a CronJob now")
+	handle(a, a.onCluster(http.MethodPost, resourceRoot+"/scale", "scale", "Set the number of replicas of anything that can be scaled"), a.scale)
+	handle(a, a.onCluster(http.MethodPost, resourceRoot+"/rollout/restart", "restart-rollout", "Replace a workload's Pods by new ones"), a.restart)
+	handle(a, a.onCluster(http.MethodPost, resourceRoot+"/rollout/undo", "undo-rollout", "Bring an earlier revision of a workload back"), a.undo)
+	handle(a, a.onCluster(http.MethodPost, resourceRoot+"/rollout/pause", "pause-rollout", "Pause a Deployment"), a.pause("pause", true))
+	handle(a, a.onCluster(http.MethodPost, resourceRoot+"/rollout/resume", "resume-rollout", "Resume a Deployment"), a.pause("resume", false))
+	handle(a, a.onCluster(http.MethodGet, resourceRoot+"/rollout/history", "get-rollout-history", "The revisions of a workload that the cluster keeps"), a.rolloutHistory)
+	handle(a, a.onCluster(http.MethodGet, resourceRoot+"/rollout/status", "get-rollout-status", "How far a rollout is"), a.rolloutStatus)
+	trigger := a.onCluster(http.MethodPost, resourceRoot+"/trigger", "trigger-cronjob", "Make a Job of a CronJob now")
 	handle(a, trigger, a.trigger)
 }
 

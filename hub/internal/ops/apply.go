@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,6 +24,7 @@ const (
 	establishLimit = 30 * time.Second // for a new kind to be served
 	settleLimit    = 10 * time.Second // for a new namespace to have its service account
 	applyPoll      = 100 * time.Millisecond
+	maxDiffs       = 16 << 20 // bytes of all diffs of an answer
 )
 
 // Application is documents and how they are applied.
@@ -121,6 +123,7 @@ type run struct {
 	results map[*document]*AppliedDocument // each written by who applies it
 	spaces  []string                       // that the documents make
 	kinds   []topo.GroupKind               // that the documents' definitions make
+	diffs   atomic.Int64                   // bytes
 }
 
 // note finds out what the documents make that others among them may need.
@@ -279,8 +282,16 @@ func (r *run) judge(f found, out *AppliedDocument, before map[string]any, seen b
 		out.Warnings = append(out.Warnings, "there is no diff, because the live object may not be read")
 		return nil
 	}
-	out.Diff, err = difference(f, before, after)
-	return err
+	text, err := difference(f, before, after)
+	if err != nil {
+		return err
+	}
+	if r.diffs.Add(int64(len(text))) > maxDiffs {
+		out.Warnings = append(out.Warnings, "there is no diff, because those of all documents together are too long; apply fewer at once to see it")
+		return nil
+	}
+	out.Diff = text
+	return nil
 }
 
 // established waits until the kind that a definition defines is served.

@@ -25,6 +25,7 @@ type call struct {
 	name        string
 	subresource string
 	query       url.Values
+	accept      string // "" is JSON
 	contentType string
 	body        []byte
 	once        bool // isn't sent again when the cluster asks to come back later
@@ -42,7 +43,7 @@ func (r *reply) created() bool { return r.status == http.StatusCreated }
 // do sends a request. What the cluster, or what stands before it, refuses is a fault with the Status's own sentence.
 func (t *Target) do(ctx context.Context, c call) (*reply, error) {
 	req := t.rest.Verb(c.method).AbsPath(c.kind.root()).NamespaceIfScoped(c.namespace, c.kind.Namespaced && c.namespace != "").
-		Resource(c.kind.Plural).SetHeader("Accept", "application/json")
+		Resource(c.kind.Plural).SetHeader("Accept", or(c.accept, "application/json"))
 	if c.name != "" {
 		req = req.Name(c.name)
 	}

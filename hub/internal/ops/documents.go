@@ -33,11 +33,6 @@ type document struct {
 	namespace string
 }
 
-// name tells people which it is.
-func (d *document) name() string {
-	return fmt.Sprintf("document %d (%s %s)", d.number, d.header.Kind, d.header.Name)
-}
-
 // chunk is a document that wasn't read yet.
 type chunk struct {
 	line int

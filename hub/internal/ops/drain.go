@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,7 +21,8 @@ import (
 )
 
 const (
-	drainWorkers = 32 // Pods under way at once
+	drainWorkers = 256 // Pods under way at once
+	drainSends   = 8   // of which as many are asked to go at once
 	drainPoll    = time.Second
 	drainRetry   = 5 * time.Second // after a budget has said no
 )
@@ -70,7 +72,11 @@ type Drain struct {
 	pods    Kind
 	options DrainOptions
 	steps   chan DrainStep
+	sends   chan struct{}
 	over    <-chan struct{} // closed when nobody listens any more
+
+	mu      sync.Mutex
+	leaving map[types.UID]chan error // of Pods that are on their way out, which hear when they are gone
 }
 
 // Drain looks at a node and its Pods. Where some may not go by these options, it is a Conflict that names them, and nothing happens.
@@ -85,7 +91,9 @@ func (t *Target) Drain(ctx context.Context, node string, o DrainOptions) (*Drain
 	if _, err := t.do(ctx, f.call(http.MethodGet)); err != nil {
 		return nil, err
 	}
-	d := &Drain{Target: t, node: f, options: o, steps: make(chan DrainStep, drainWorkers)}
+	d := &Drain{
+		Target: t, node: f, options: o, steps: make(chan DrainStep, drainWorkers), sends: make(chan struct{}, drainSends), leaving: map[types.UID]chan error{},
+	}
 	if d.pods, err = t.of(ctx, "v1", "Pod"); err != nil {
 		return nil, err
 	}
@@ -208,9 +216,15 @@ func (d *Drain) work(ctx context.Context) error {
 	return nil
 }
 
-// all sends Pods away, many at once.
+// all sends Pods away, many at once, while it looks which of them are still there.
 func (d *Drain) all(ctx context.Context, plans []PodPlan) {
-	var g errgroup.Group
+	looking, cancel := context.WithCancel(ctx)
+	var look, g errgroup.Group
+	look.Go(func() error { return d.look(looking) })
+	defer func() {
+		cancel()
+		_ = look.Wait() // it was told to end
+	}()
 	g.SetLimit(drainWorkers)
 	for i := range plans {
 		p := &plans[i]
@@ -250,7 +264,7 @@ func (d *Drain) one(ctx context.Context, p *PodPlan) {
 	d.step(DrainStep{Step: StepEvicting, Reason: p.Reason}, p)
 	err := d.send(ctx, p)
 	if err == nil && !d.options.DryRun {
-		err = d.gone(ctx, p)
+		err = d.leaves(ctx, p)
 	}
 	switch {
 	case err == nil || fault.Is(err, fault.NotFound):
@@ -270,30 +284,50 @@ func (d *Drain) send(ctx context.Context, p *PodPlan) error {
 		if err != nil {
 			return err
 		}
-		_, err = d.do(ctx, c)
+		err = d.ask(ctx, c)
 		if !fault.Is(err, fault.TooManyRequests) || d.options.DryRun {
 			return err
 		}
-		if why := budgetSays(err); why != said {
+		pause := max(drainRetry, fault.RetryAfter(err))
+		why, budget := budgetSays(err)
+		switch {
+		case !budget: // too much goes on, here or in the cluster
+			pause = max(drainPoll, fault.RetryAfter(err))
+		case why != said:
 			said = why
 			d.step(DrainStep{Step: StepBlocked, Reason: why}, p)
 		}
-		if err := wait(ctx, max(drainRetry, fault.RetryAfter(err))); err != nil {
+		if err := wait(ctx, pause); err != nil {
 			return err
 		}
 	}
 }
 
-// budgetSays words why an eviction is refused, with what the budget itself says.
-func budgetSays(err error) string {
-	f := fault.Public(err)
-	parts := []string{strings.TrimSuffix(f.Message, ".")}
-	for _, field := range f.Fields {
-		if !slices.Contains(parts, field.Reason) {
-			parts = append(parts, strings.TrimSuffix(field.Reason, "."))
+// ask sends one of few requests at once: a node's Pods must not fill the limits that all of the caller's requests share.
+func (d *Drain) ask(ctx context.Context, c call) error {
+	select {
+	case d.sends <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-d.sends }()
+	_, err := d.do(ctx, c)
+	return err
+}
+
+// budgetSays words why a budget refuses an eviction, if that is what refused it.
+func budgetSays(err error) (why string, budget bool) {
+	s := statusOf(err)
+	parts := []string{strings.TrimSuffix(s.Message, ".")}
+	if s.Details != nil {
+		for _, c := range s.Details.Causes {
+			budget = budget || c.Type == policyv1.DisruptionBudgetCause
+			if text := strings.TrimSuffix(c.Message, "."); !slices.Contains(parts, text) {
+				parts = append(parts, text)
+			}
 		}
 	}
-	return strings.Join(parts, ": ")
+	return strings.Join(parts, ": "), budget
 }
 
 // departure is the request by which a Pod goes, that very one and none that came after it by the same name.
@@ -313,21 +347,4 @@ func (d *Drain) departure(p *PodPlan) (call, error) {
 	var err error
 	c.body, err = json.Marshal(body)
 	return c, err
-}
-
-// gone waits until a Pod isn't there any more, or is another.
-func (d *Drain) gone(ctx context.Context, p *PodPlan) error {
-	for {
-		got, err := d.do(ctx, call{method: http.MethodGet, kind: d.pods, namespace: p.Namespace, name: p.Name})
-		if err != nil {
-			return err
-		}
-		now, err := read[object](got.body)
-		if err != nil || string(now.UID) != p.UID {
-			return err
-		}
-		if err := wait(ctx, drainPoll); err != nil {
-			return err
-		}
-	}
 }

@@ -85,7 +85,7 @@ func (t *Target) ImpactOf(ctx context.Context, verb fleet.Verb, p Place, action 
 	if err != nil {
 		return nil, err
 	}
-	if err := t.may(verb, f.Kind, f.namespace); err != nil {
+	if err := t.may(verb, f.Kind, "", f.namespace); err != nil {
 		return nil, err
 	}
 	one, err := t.impact(ctx, f, action)
@@ -116,7 +116,7 @@ func (t *Target) ImpactOfScaling(ctx context.Context, p Place, replicas int32) (
 	if !slices.Contains(f.Subresources, "scale") {
 		return nil, fault.New(fault.BadRequest, "%s can't be scaled: they have no scale", f.Resource())
 	}
-	if err := t.may(fleet.Patch, f.Kind, f.namespace); err != nil {
+	if err := t.may(fleet.Patch, f.Kind, "scale", f.namespace); err != nil {
 		return nil, err
 	}
 	one, err := t.impact(ctx, f, ActionScale)
@@ -170,7 +170,7 @@ func (t *Target) impactOfDocument(ctx context.Context, d *document, a Applicatio
 		return nil, err
 	}
 	out.Namespace = f.namespace
-	if err := t.may(fleet.Patch, f.Kind, f.namespace); err != nil || !look {
+	if err := t.may(fleet.Patch, f.Kind, "", f.namespace); err != nil || !look {
 		return nil, err
 	}
 	return t.impact(ctx, f, ActionChange)
@@ -311,7 +311,7 @@ func (t *Target) ImpactOfTrigger(ctx context.Context, p Place) (*Touched, error)
 	if f.gk() != cronJobKind {
 		return nil, fault.New(fault.BadRequest, "a %s can't be triggered; that is possible with CronJobs", f.Kind.Kind)
 	}
-	if err := t.may(fleet.Create, Kind{Group: "batch", Kind: "Job", Plural: "jobs"}, f.namespace); err != nil {
+	if err := t.may(fleet.Create, Kind{Group: "batch", Kind: "Job", Plural: "jobs"}, "", f.namespace); err != nil {
 		return nil, err
 	}
 	one, err := t.impact(ctx, f, ActionTrigger)

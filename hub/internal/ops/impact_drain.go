@@ -30,10 +30,10 @@ func (t *Target) ImpactOfDrain(ctx context.Context, node string, o DrainOptions)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.may(fleet.Patch, f.Kind, ""); err != nil {
+	if err := t.may(fleet.Patch, f.Kind, "", ""); err != nil {
 		return nil, err
 	}
-	if err := t.may(fleet.Create, Kind{Kind: "Pod", Plural: "pods"}, ""); err != nil { // of evictions
+	if err := t.may(fleet.Create, Kind{Kind: "Pod", Plural: "pods"}, "eviction", ""); err != nil { // of evictions
 		return nil, err
 	}
 	one, err := t.impact(ctx, f, ActionDrain)

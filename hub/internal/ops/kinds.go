@@ -13,7 +13,6 @@ import (
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/shared/fault"
-	"github.com/kubilitics/kubilitics/shared/kube"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
@@ -56,8 +55,6 @@ func (k Kind) gk() topo.GroupKind { return topo.GroupKind{Group: k.Group, Kind: 
 func (k Kind) ref(namespace, name string) topo.Ref {
 	return topo.Ref{Group: k.Group, Kind: k.Kind, Namespace: namespace, Name: name}
 }
-
-func (k Kind) secret() bool { return kube.Request{Group: k.Group, Resource: k.Plural}.Secret() }
 
 func (k Kind) answersTo(name string) bool {
 	return strings.EqualFold(name, k.Plural) || strings.EqualFold(name, k.Singular) || strings.EqualFold(name, k.Kind)

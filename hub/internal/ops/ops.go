@@ -17,6 +17,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/query"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/kube"
 )
 
 // Manager is the name under which clusters keep which fields were set from here.
@@ -81,19 +82,10 @@ func (t *Target) scope() store.Scope {
 	return store.Scope{Tenant: t.by.Principal.Tenant, Cluster: t.cluster}
 }
 
-// may decides, by the hub's roles, what isn't sent to the cluster, where else it would be decided on the way.
-func (t *Target) may(verb fleet.Verb, k Kind, namespace string) error {
-	at := fleet.Scope{Tenant: t.by.Principal.Tenant, Cluster: t.cluster, Namespace: namespace}
-	verbs := []fleet.Verb{verb}
-	if k.secret() {
-		verbs = append(verbs, fleet.Secrets)
-	}
-	for _, v := range verbs {
-		if !fleet.Can(t.by.Principal, v, at) {
-			return fault.New(fault.Forbidden, "%s may not %s %s here: the verb %q is missing", t.by.Principal.Name, verb, k.Resource(), v)
-		}
-	}
-	return nil
+// may decides what isn't sent to the cluster as what is sent would be decided on.
+func (t *Target) may(verb fleet.Verb, k Kind, subresource, namespace string) error {
+	q := kube.Request{Verb: string(verb), Group: k.Group, Version: k.Version, Resource: k.Plural, Subresource: subresource, Namespace: namespace}
+	return kubeproxy.Decide(t.by.Principal, t.cluster, q)
 }
 
 // wait ends with ctx, or after a while.

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
-	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/shared/fault"
 )
 
@@ -361,6 +360,3 @@ func deleted(got *reply, dryRun bool) (*Result, error) {
 	}
 	return r, nil
 }
-
-// verbs that hub roles name, by method.
-var verbOf = map[string]fleet.Verb{http.MethodPost: fleet.Create, http.MethodPut: fleet.Update, http.MethodPatch: fleet.Patch, http.MethodDelete: fleet.Delete}
