@@ -11,6 +11,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/duration"
@@ -19,7 +20,6 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/live"
 	"github.com/kubilitics/kubilitics/hub/internal/query"
-	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
@@ -32,7 +32,7 @@ type aboutEvent struct {
 	not   bool
 }
 
-// eventFields are what events can be selected by. Of what an event is about the hub knows no uid; with its kind and name it is told well enough.
+// eventFields are what events can be selected by. A uid is looked up, see which.
 var eventFields = map[string]func(*query.Event) string{
 	"metadata.name":            func(e *query.Event) string { return e.Name },
 	"metadata.namespace":       func(e *query.Event) string { return e.Namespace },
@@ -67,7 +67,7 @@ func (a *ask) fitsEvent(e *query.Event) bool {
 }
 
 // which narrows by what the index has events ordered by.
-func (f *Face) which(ctx context.Context, a *ask) query.WhichEvents {
+func (f *Face) which(ctx context.Context, a *ask, who fleet.Principal) (query.WhichEvents, error) {
 	w := query.WhichEvents{Clusters: a.where.Clusters, Namespaces: a.where.Namespaces}
 	said := map[string]string{}
 	for _, c := range a.about {
@@ -78,21 +78,28 @@ func (f *Face) which(ctx context.Context, a *ask) query.WhichEvents {
 	if t := said["type"]; t != "" {
 		w.Types = []string{t}
 	}
-	kind, name := said["involvedObject.kind"], said["involvedObject.name"]
-	space, spaced := said["involvedObject.namespace"]
-	if kind == "" || name == "" || !spaced {
-		return w
+	uid, name, space := said["involvedObject.uid"], said["involvedObject.name"], said["involvedObject.namespace"]
+	if uid == "" || name == "" {
+		return w, nil
 	}
-	found, err := f.cfg.Query.Resolver().Resolve(ctx, store.Scope{Tenant: a.principal.Tenant, Cluster: a.id}, kind)
-	if err == nil && len(found) == 1 && found[0].Kind == kind { // else all are looked at
-		w.Regarding = &topo.Ref{Group: found[0].Group, Kind: kind, Namespace: space, Name: name}
+	// Events name what they are about, and not by its uid: of several of that name in the fleet, the uid tells which is meant.
+	it := query.Where{Clusters: w.Clusters, Names: []string{name}, Fields: "uid=" + fields.EscapeValue(uid)}
+	if space != "" {
+		it.Namespaces = []string{space}
 	}
-	return w
+	found, err := f.cfg.Query.Objects(ctx, who, query.ObjectsQuestion{Where: it, Verb: a.verb}, query.Page{Limit: 1})
+	if err == nil && len(found.Items) == 1 {
+		w.Clusters, w.Regarding = []fleet.ClusterID{found.Items[0].Cluster}, &found.Items[0].Node.Ref
+	}
+	return w, err
 }
 
 // eachEvent gives the events that are selected, page by page.
 func (f *Face) eachEvent(ctx context.Context, a *ask, who fleet.Principal, give func(*query.Event) error) (goOn string, err error) {
-	which := f.which(ctx, a)
+	which, err := f.which(ctx, a, who)
+	if err != nil {
+		return "", err
+	}
 	page := query.Page{Limit: query.MaxLimit, Continue: a.goOn}
 	for read := 0; ; {
 		if a.limit > 0 {
