@@ -52,7 +52,8 @@ func (r *rig) discard(tb testing.TB, path string) {
 	_ = resp.Body.Close()
 }
 
-// A thousand idle watches: what each costs the hub is what the process has, without what the client and the stand-in for the agent need.
+// What an idle watch holds in hub, client and agent together. The hub's own part is bounded at 64 KiB and 8 goroutines where it runs alone; here it is
+// about half, and a copy buffer that is kept would be seen.
 func TestIdleWatchesCostLittle(t *testing.T) {
 	if testing.Short() {
 		t.Skip("opens hundreds of connections")
@@ -86,7 +87,7 @@ func TestIdleWatchesCostLittle(t *testing.T) {
 	eventually(t, "what was needed to open them is gone", func() bool {
 		bytes, goroutines = weight()
 		bytes, goroutines = (bytes-beforeBytes)/watches, (goroutines-beforeGoroutines)/watches
-		return bytes <= 96<<10 && goroutines <= 8
+		return bytes <= 160<<10 && goroutines <= 8
 	})
 	t.Logf("an idle watch: %d KiB and %d goroutines, of hub, client and agent together", bytes>>10, goroutines)
 }

@@ -31,8 +31,8 @@ const (
 	linger   = 5 * time.Second // for what a connection's last bytes need to arrive
 )
 
-// transport speaks HTTP/1.1 on streams. Those for upgrades serve one request each, since they become something else.
-func (p *Proxy) transport(upgrades bool) *http.Transport {
+// pooled speaks HTTP/1.1 on streams, one request after the other.
+func (p *Proxy) pooled(orderly bool) *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	return &http.Transport{
@@ -41,11 +41,19 @@ func (p *Proxy) transport(upgrades bool) *http.Transport {
 			if err != nil {
 				return nil, &notOpened{err}
 			}
-			return &conn{Stream: st, orderly: upgrades}, nil
+			return &conn{Stream: st, orderly: orderly}, nil
 		},
-		Protocols: &protocols, DisableCompression: true, DisableKeepAlives: upgrades,
+		Protocols: &protocols, DisableCompression: true,
 		MaxIdleConns: idleAll, MaxIdleConnsPerHost: idleEach, IdleConnTimeout: idleFor, MaxResponseHeaderBytes: 1 << 20,
 	}
+}
+
+// single gives each request a stream of its own, for what lasts: it holds its buffers all the while, so they are small.
+func (p *Proxy) single(orderly bool) *http.Transport {
+	t := p.pooled(orderly)
+	t.DisableKeepAlives = true
+	t.ReadBufferSize, t.WriteBufferSize = 2<<10, 1<<10
+	return t
 }
 
 // notOpened is why there is no stream.
@@ -169,11 +177,7 @@ type forwarder struct{ *Proxy }
 // RoundTrip forwards. Its error is a fault for people.
 func (f forwarder) RoundTrip(out *http.Request) (*http.Response, error) {
 	s := passageOf(out.Context())
-	through := f.pooled
-	if s.request.Upgrades {
-		through = f.upgrades
-	}
-	resp, err := through.RoundTrip(out)
+	resp, err := f.through(s).RoundTrip(out)
 	if err != nil {
 		worded := s.word(err)
 		s.status = int(kube.Status(worded).Code)
@@ -181,6 +185,17 @@ func (f forwarder) RoundTrip(out *http.Request) (*http.Response, error) {
 		return nil, worded
 	}
 	return s.answered(resp), nil
+}
+
+func (p *Proxy) through(s *passage) *http.Transport {
+	switch {
+	case s.request.Upgrades:
+		return p.connections
+	case s.lasts():
+		return p.streams
+	default:
+		return p.requests
+	}
 }
 
 // word says why there is no answer.

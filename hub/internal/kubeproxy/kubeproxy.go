@@ -77,10 +77,11 @@ type Proxy struct {
 	limits  *limits
 	known   *lru.Cache[store.Scope, cached]
 
-	pooled   *http.Transport // one request after the other on a stream
-	upgrades *http.Transport // a stream for each
-	brief    *httputil.ReverseProxy
-	long     *httputil.ReverseProxy
+	requests    *http.Transport // for what ends by itself
+	streams     *http.Transport // for what lasts
+	connections *http.Transport // for what leaves HTTP
+	brief       *httputil.ReverseProxy
+	long        *httputil.ReverseProxy
 
 	mu       sync.Mutex
 	lasting  map[*passage]struct{}
@@ -96,7 +97,7 @@ func New(cfg Config) *Proxy {
 		lasting: map[*passage]struct{}{}, idle: make(chan struct{}),
 	}
 	p.known, _ = lru.New[store.Scope, cached](remembered) // fails on a size below 1 only
-	p.pooled, p.upgrades = p.transport(false), p.transport(true)
+	p.requests, p.streams, p.connections = p.pooled(false), p.single(false), p.single(true)
 	p.brief, p.long = p.reverse(briefBuffers), p.reverse(longBuffers)
 	return p
 }

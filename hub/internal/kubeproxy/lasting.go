@@ -143,5 +143,5 @@ func (p *Proxy) Close(ctx context.Context) {
 			p.cfg.Log.Warn("not all requests to clusters have ended")
 		}
 	}
-	p.pooled.CloseIdleConnections()
+	p.requests.CloseIdleConnections()
 }
