@@ -2,14 +2,19 @@ package kubefleet
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/live"
@@ -17,6 +22,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/query/querytest"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/hub/internal/store/sqlite"
+	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
@@ -30,8 +36,9 @@ type rig struct {
 	url    string
 	eu, us *querytest.Cluster
 
-	mu  sync.Mutex
-	who fleet.Principal
+	mu   sync.Mutex
+	who  fleet.Principal
+	gone error // why the principal's authentication has ended
 }
 
 func newRig(t *testing.T) *rig {
@@ -125,4 +132,94 @@ func (r *rig) become(p fleet.Principal) {
 	defer r.mu.Unlock()
 	r.who = p
 }
-func (r *rig) revoked() error { return nil }
+
+func (r *rig) revoked() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.gone
+}
+
+// revoke ends everybody's authentication.
+func (r *rig) revoke() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gone = fault.New(fault.Unauthorized, "the token was revoked")
+}
+
+// reply is an answer, read to its end.
+type reply struct {
+	t      *testing.T
+	status int
+	header http.Header
+	text   string
+	json   map[string]any
+}
+
+const (
+	tableType = "application/json;as=Table;v=v1;g=meta.k8s.io"
+	metaType  = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+)
+
+// do sends a request; {eu} stands for the cluster's id.
+func (r *rig) do(method, path, accept string) reply {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), method, r.url+strings.ReplaceAll(path, "{eu}", r.eu.ID.String()), nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if accept != "" {
+		req.Header.Set("Accept", accept)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	out := reply{t: r.t, status: resp.StatusCode, header: resp.Header, text: string(text)}
+	_ = json.Unmarshal(text, &out.json) // not every answer is a document
+	return out
+}
+
+func (r *rig) get(path string) reply { r.t.Helper(); return r.do(http.MethodGet, path, "") }
+
+// names are what a list holds, "cluster/name" each.
+func (p reply) names() string {
+	p.t.Helper()
+	var out []string
+	items, ok := p.json["items"].([]any)
+	if !ok {
+		p.t.Fatalf("no list: %d %s", p.status, p.text)
+	}
+	for _, i := range items {
+		out = append(out, nameOf(i))
+	}
+	return strings.Join(out, " ")
+}
+
+func nameOf(object any) string {
+	meta := object.(map[string]any)["metadata"].(map[string]any)
+	notes, _ := meta["annotations"].(map[string]any)
+	return fmt.Sprint(notes[ClusterNameKey], "/", meta["name"])
+}
+
+// at looks a value up, as in "metadata.continue".
+func (p reply) at(path string) any {
+	var v any = p.json
+	for _, key := range strings.Split(path, ".") {
+		m, _ := v.(map[string]any)
+		v = m[key]
+	}
+	return v
+}
+
+// refused reports an answer that isn't that Status, or doesn't say that.
+func (p reply) refused(code int, reason metav1.StatusReason, says string) {
+	p.t.Helper()
+	if p.status != code || p.at("kind") != "Status" || p.at("reason") != string(reason) || !strings.Contains(fmt.Sprint(p.at("message")), says) {
+		p.t.Errorf("%d %s, want %d %s that says %q", p.status, p.text, code, reason, says)
+	}
+}
