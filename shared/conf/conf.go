@@ -141,6 +141,9 @@ func Load[T any](p Program, set *pflag.FlagSet, defaults T) (T, error) {
 // own are variables with our prefix that configure no program: tests and development use them.
 var own = []string{Prefix + "_CACHE", Prefix + "_TEST_"}
 
+// people are those of the command for people, whose shell a program may be started from; where a program knows one of them itself, it is its own.
+var people = []string{Prefix + "_HUB", Prefix + "_TOKEN"}
+
 func (p Program) checkEnviron(fields []field) error {
 	environ := p.Environ
 	if environ == nil {
@@ -155,7 +158,7 @@ func (p Program) checkEnviron(fields []field) error {
 	for _, e := range environ {
 		name, _, _ := strings.Cut(e, "=")
 		foreign := !strings.HasPrefix(name, Prefix+"_") || slices.ContainsFunc(own, func(o string) bool { return strings.HasPrefix(name, o) })
-		if foreign || slices.Contains(known, name) || isServiceLink(name, environ) {
+		if foreign || slices.Contains(known, name) || slices.Contains(people, name) || isServiceLink(name, environ) {
 			continue
 		}
 		return unknown("the environment", name, known)

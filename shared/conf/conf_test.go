@@ -107,7 +107,7 @@ func TestNamedFileMustBeThere(t *testing.T) {
 }
 
 func TestVariablesOfTestsAreNoKeys(t *testing.T) {
-	if _, err := load(t, "", []string{"KUBILITICS_CACHE=/x", "KUBILITICS_TEST_POSTGRES=dsn", "PATH=/bin"}); err != nil {
+	if _, err := load(t, "", []string{"KUBILITICS_CACHE=/x", "KUBILITICS_TEST_POSTGRES=dsn", "KUBILITICS_HUB=https://hub", "KUBILITICS_TOKEN=x", "PATH=/bin"}); err != nil {
 		t.Error(err)
 	}
 }
