@@ -14,6 +14,9 @@ import (
 	"github.com/kubilitics/kubilitics/shared/kube"
 )
 
+// flushShort is how long a piece of an answer that has an end may wait for the next, so that many small ones go together.
+const flushShort = 5 * time.Millisecond
+
 var longAgo = time.Unix(1, 0)
 
 // ServeHTTP decides on a request and passes it on.
@@ -71,6 +74,7 @@ func (d *Door) pass(w http.ResponseWriter, r *http.Request, q kube.Request, who 
 			who.write(p.Out.Header, d.cfg.Access, d.cfg.Prefix)
 		},
 		ModifyResponse: func(a *http.Response) error { return judge(a, q) },
+		FlushInterval:  flushShort,
 	}
 	if q.Lasts() {
 		p.BufferPool, p.FlushInterval = &small, -1
@@ -87,6 +91,8 @@ func judge(a *http.Response, q kube.Request) error {
 	case a.StatusCode == http.StatusSwitchingProtocols && ok:
 		// A stream of the tunnel is closed in both directions at once, and with it the connection that it was spliced with.
 		a.Body = struct{ io.ReadWriteCloser }{body}
+	case !q.Lasts():
+		a.ContentLength = max(a.ContentLength, 0) // of a length that isn't known the proxy would flush each piece
 	}
 	return nil
 }
