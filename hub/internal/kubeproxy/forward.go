@@ -48,11 +48,10 @@ func (p *Proxy) pooled(orderly bool) *http.Transport {
 	}
 }
 
-// single gives each request a stream of its own, for what lasts: it holds its buffers all the while, so they are small.
-func (p *Proxy) single(orderly bool) *http.Transport {
-	t := p.pooled(orderly)
+// single gives each request a stream of its own, for what becomes something else.
+func (p *Proxy) single() *http.Transport {
+	t := p.pooled(true)
 	t.DisableKeepAlives = true
-	t.ReadBufferSize, t.WriteBufferSize = 2<<10, 1<<10
 	return t
 }
 
@@ -177,7 +176,7 @@ type forwarder struct{ *Proxy }
 // RoundTrip forwards. Its error is a fault for people.
 func (f forwarder) RoundTrip(out *http.Request) (*http.Response, error) {
 	s := passageOf(out.Context())
-	resp, err := f.through(s).RoundTrip(out)
+	resp, err := f.through(s, out).RoundTrip(out)
 	if err != nil {
 		worded := s.word(err)
 		s.status = int(kube.Status(worded).Code)
@@ -187,12 +186,12 @@ func (f forwarder) RoundTrip(out *http.Request) (*http.Response, error) {
 	return s.answered(resp), nil
 }
 
-func (p *Proxy) through(s *passage) *http.Transport {
-	switch {
+func (f forwarder) through(s *passage, out *http.Request) http.RoundTripper {
+	switch p := f.Proxy; {
 	case s.request.Upgrades:
 		return p.connections
-	case s.lasts():
-		return p.streams
+	case s.lasts() && (out.Body == nil || out.Body == http.NoBody):
+		return alone(f)
 	default:
 		return p.requests
 	}

@@ -78,7 +78,6 @@ type Proxy struct {
 	known   *lru.Cache[store.Scope, cached]
 
 	requests    *http.Transport // for what ends by itself
-	streams     *http.Transport // for what lasts
 	connections *http.Transport // for what leaves HTTP
 	brief       *httputil.ReverseProxy
 	long        *httputil.ReverseProxy
@@ -97,7 +96,7 @@ func New(cfg Config) *Proxy {
 		lasting: map[*passage]struct{}{}, idle: make(chan struct{}),
 	}
 	p.known, _ = lru.New[store.Scope, cached](remembered) // fails on a size below 1 only
-	p.requests, p.streams, p.connections = p.pooled(false), p.single(false), p.single(true)
+	p.requests, p.connections = p.pooled(false), p.single()
 	p.brief, p.long = p.reverse(briefBuffers), p.reverse(longBuffers)
 	return p
 }
