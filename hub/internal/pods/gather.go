@@ -32,6 +32,7 @@ type gathering struct {
 
 	there   []speaker       // in the order in which they are read
 	known   map[string]bool // containers that are or were read
+	first   map[string]bool // containers that had a log at the beginning
 	active  int
 	ended   chan struct{} // by each source that it watches
 	more    bool          // pods than were looked at
@@ -162,11 +163,13 @@ func (g *gathering) fill() (started []*source) {
 	return started
 }
 
+// source reads all of a container that began after the question was put, and of others what was asked for.
 func (g *gathering) source(s speaker) *source {
 	room := make(chan struct{}, 1)
 	room <- struct{}{}
 	return &source{
 		client: g.client, query: g.query, pod: s.pod, uid: s.uid, container: s.container, first: g.pause, out: g.out, room: room, restarts: s.restarts,
+		late: g.first != nil && !g.first[s.key()],
 	}
 }
 

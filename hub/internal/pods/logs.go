@@ -42,6 +42,10 @@ func (p *Pods) begin(ctx context.Context, l *Logs, g *gathering) error {
 		return err
 	}
 	started := g.fill()
+	g.first = map[string]bool{}
+	for _, s := range g.there {
+		g.first[s.key()] = true
+	}
 	for _, s := range started {
 		s.alone = len(started) == 1 && !g.watching
 		l.feed(s)

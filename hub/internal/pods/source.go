@@ -32,6 +32,7 @@ type source struct {
 	done     mark  // passed on so far
 	handed   int   // batches
 	bytes    int64 // read so far, with their times
+	late     bool  // it began after the question was put: all of it is new
 	restarts int32 // of the container, when last looked at
 	broken   bool  // told so
 	tries    int   // that failed
@@ -174,11 +175,15 @@ func (s *source) options() url.Values {
 	if s.opened && s.query.LimitBytes > 0 {
 		v.Set("limitBytes", strconv.FormatInt(max(1, s.query.LimitBytes-s.bytes), 10))
 	}
-	switch {
-	case !s.done.at.IsZero():
+	if s.late || !s.done.at.IsZero() {
 		v.Del("tailLines")
 		v.Del("sinceSeconds")
+		v.Del("sinceTime")
+	}
+	switch {
+	case !s.done.at.IsZero():
 		v.Set("sinceTime", wholeSecond(s.done.at))
+	case s.late:
 	case s.opened && s.query.Tail != nil && s.query.After.IsZero():
 		v.Del("tailLines")
 		v.Del("sinceTime")
@@ -200,6 +205,8 @@ func (s *source) ends(ctx context.Context, err error) (bool, error) {
 		return true, err
 	case !s.query.Follow:
 		return s.endsOnce(err)
+	case !s.opened && fault.Is(err, fault.BadRequest): // it hasn't begun
+		s.late = true
 	}
 	p, lookErr := s.client.pod(ctx, s.query.Namespace, s.pod)
 	switch {
