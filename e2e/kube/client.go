@@ -179,6 +179,15 @@ func (c *Cluster) ServiceAccountKubeconfig(ctx context.Context, namespace, name 
 	return kubeconfig(c.opts.Name, c.URL, c.pki.caPEM, name, clientcmdapi.AuthInfo{Token: tok.Status.Token})
 }
 
+// UserKubeconfig returns a kubeconfig that acts as a user, who needn't be known to the cluster: what he may do is for RBAC to say.
+func (c *Cluster) UserKubeconfig(user string, groups ...string) ([]byte, error) {
+	cert, key, err := c.pki.client(user, groups...)
+	if err != nil {
+		return nil, err
+	}
+	return kubeconfig(c.opts.Name, c.URL, c.pki.caPEM, user, clientcmdapi.AuthInfo{ClientCertificateData: cert, ClientKeyData: key})
+}
+
 // closeIdle closes the connections that a client keeps: each is a goroutine or two.
 func closeIdle(c rest.Interface) {
 	if rc, ok := c.(*rest.RESTClient); ok && rc.Client != nil {
