@@ -45,7 +45,7 @@ func difference(f found, before, after map[string]any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text, err := udiff.ToUnified(name+" (live)", name+" (applied)", a, udiff.Strings(a, b), udiff.DefaultContextLines)
+	text, err := udiff.ToUnified(name+" (live)", name+" (applied)", a, udiff.Lines(a, b), udiff.DefaultContextLines)
 	if err != nil {
 		return "", fault.Wrap(err, fault.Internal, "the difference can't be worked out")
 	}

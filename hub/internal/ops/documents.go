@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,11 +27,23 @@ const (
 
 // document is an object that is to be applied.
 type document struct {
-	number    int // of the document it stands in, from 1
-	line      int // at which that begins, from 1
-	header    object
-	text      []byte // JSON
-	namespace string
+	number int // of the document it stands in, from 1
+	line   int // at which that begins, from 1
+	header heading
+	text   []byte // JSON
+}
+
+// heading is what must be known of an object to apply it; the rest of it is the cluster's to judge.
+type heading struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	naming     `json:"metadata"`
+}
+
+type naming struct {
+	Name         string `json:"name"`
+	Namespace    string `json:"namespace"`
+	GenerateName string `json:"generateName"`
 }
 
 // chunk is a document that wasn't read yet.
@@ -89,7 +102,7 @@ func splitYAML(text []byte) []chunk {
 		switch mark := bytes.TrimRight(line, " \t\r\n"); {
 		case string(mark) == "---", bytes.HasPrefix(line, []byte("--- ")), bytes.HasPrefix(line, []byte("---\t")):
 			out = append(out, now)
-			now = chunk{line: n, text: append([]byte("   "), line[3:]...)}
+			now = chunk{line: n, text: slices.Concat([]byte("   "), mark[min(3, len(mark)):], []byte("\n"))}
 		case string(mark) == "...":
 			out = append(out, now)
 			now = chunk{line: n + 1}
@@ -121,14 +134,18 @@ func splitJSON(text []byte) ([]chunk, error) {
 		if errors.Is(err, io.EOF) {
 			return out, nil
 		}
-		line := 1 + bytes.Count(text[:d.InputOffset()], []byte("\n"))
 		if err != nil {
+			rest := text[d.InputOffset():]
+			begins := len(text) - len(bytes.TrimLeft(rest, " \t\r\n"))
 			return nil, fault.Wrap(err, fault.BadRequest, "not every document can be read; nothing was applied").
-				WithField(fmt.Sprintf("document %d", len(out)+1), "line %d: %v", line, err)
+				WithField(fmt.Sprintf("document %d", len(out)+1), "line %d: %v", lineAt(text, begins), err)
 		}
-		out = append(out, chunk{line - bytes.Count(one, []byte("\n")), one})
+		out = append(out, chunk{lineAt(text, int(d.InputOffset())-len(one)), one})
 	}
 }
+
+// lineAt is the line, from 1, of what is there in a text.
+func lineAt(text []byte, at int) int { return 1 + bytes.Count(text[:at], []byte("\n")) }
 
 // parser gathers documents and what is wrong with them.
 type parser struct {
@@ -181,7 +198,10 @@ func lineOf(err error) (line int, why string) {
 	if line, err = strconv.Atoi(m[1]); err != nil {
 		return 0, m[2]
 	}
-	return max(line-1, 0), strings.TrimSpace(m[2])
+	if !strings.HasPrefix(m[2], "did not find expected") { // these count from 0 already
+		line--
+	}
+	return max(line, 0), strings.TrimSpace(m[2])
 }
 
 // object takes an object, or what is in a List.
@@ -222,7 +242,7 @@ func (p *parser) list(number, line int, items []json.RawMessage, depth int) {
 	}
 }
 
-func missing(o object) string {
+func missing(o heading) string {
 	if o.APIVersion == "" && o.Kind == "" {
 		return "apiVersion and no kind"
 	}

@@ -20,7 +20,8 @@ import (
 const (
 	kindsFresh = time.Minute
 	kindsRetry = time.Second
-	kindTables = 512 // clusters, of which each takes about 50 kB
+	kindsGappy = 5 * time.Second // where a server of some group didn't answer
+	kindTables = 512             // clusters, of which each takes about 50 kB
 )
 
 // Kind is a kind of objects as a cluster serves it.
@@ -71,6 +72,13 @@ type kindTable struct {
 	at     time.Time
 }
 
+func (k *kindTable) lasts(fresh time.Duration) time.Duration {
+	if len(k.failed) > 0 {
+		return min(fresh, kindsGappy)
+	}
+	return fresh
+}
+
 // Kinds is what the cluster serves, as it says itself. absent are the group versions whose servers don't answer.
 func (t *Target) Kinds(ctx context.Context) (kinds []Kind, absent []string, err error) {
 	table, err := t.table(ctx, 0)
@@ -118,8 +126,12 @@ func (t *Target) find(ctx context.Context, look func(*kindTable) (Kind, error)) 
 // table is what the cluster serves, at most so old. Only who may read something in the cluster is told from memory: anybody else's request is refused by
 // the transport, in its words.
 func (t *Target) table(ctx context.Context, fresh time.Duration) (*kindTable, error) {
-	if kept, ok := t.Ops.kinds.Get(t.scope()); ok && t.now().Sub(kept.at) < fresh && t.sees() {
+	if kept, ok := t.Ops.kinds.Get(t.scope()); ok && t.now().Sub(kept.at) < kept.lasts(fresh) && t.sees() {
 		return kept, nil
+	}
+	// Discovery takes a refusal for a cluster that serves nothing. This request shows one for what it is, in its own words.
+	if err := t.rest.Get().AbsPath("/version").Do(ctx).Error(); err != nil {
+		return nil, translate(ctx, err)
 	}
 	client, err := discovery.NewDiscoveryClientForConfigAndClient(restConfig(), t.http)
 	if err != nil {
