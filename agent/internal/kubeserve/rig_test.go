@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,7 +29,8 @@ type rig struct {
 	hub   *tunnel.Session
 	agent *tunnel.Session
 	way   *http.Transport // of the hub, over streams
-	stop  func()          // ends the door and waits for it
+	shut  func()          // ends the door and waits for it
+	stop  func()          // ends all of it
 }
 
 // newAPI is an API server's stand-in with TLS, HTTP/1.1 and HTTP/2.
@@ -87,22 +89,20 @@ func newRigOn(t testing.TB, cfg Config) *rig {
 		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return r.hub.OpenStream(ctx, tunnel.HTTP) },
 		DisableCompression: true, MaxIdleConnsPerHost: 256,
 	}
-	stopped := false
-	r.stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
+	r.shut = sync.OnceFunc(func() {
 		end()
 		if err := <-ran; err != nil {
 			t.Errorf("Run: %v", err)
 		}
+	})
+	r.stop = sync.OnceFunc(func() {
+		r.shut()
 		r.way.CloseIdleConnections()
 		cancel()
 		<-served
 		agent.Close(nil)
 		_ = agent.Wait(context.Background())
-	}
+	})
 	t.Cleanup(r.stop)
 	return r
 }

@@ -181,7 +181,7 @@ func TestASlowReaderSlowsOnlyItself(t *testing.T) {
 		}
 		slowest = max(slowest, time.Since(began))
 	}
-	if slowest > time.Second {
+	if slowest > 5*time.Second { // of a machine that has much else to do; one that waits for the slow readers would never come
 		t.Errorf("one answer took %s", slowest)
 	}
 }
@@ -281,14 +281,15 @@ func TestRunEnds(t *testing.T) {
 	})
 	resp := open(t, r, t.Context(), watchPath)
 	s, in, _ := upgradeTo(t, r, "SPDY/3.1")
-	short := make(chan string)
+	short := make(chan string, 1)
 	go func() {
+		defer close(short)
 		_, text := r.ask(t, request(t.Context(), "PUT", "/api/v1/namespaces/a/pods/p", "x"))
 		short <- text
 	}()
 	<-begun
 	stopped := make(chan struct{})
-	go func() { r.stop(); close(stopped) }()
+	go func() { r.shut(); close(stopped) }()
 	within(t, time.Second, "the watch was cut", left)
 	within(t, time.Second, "the connection was cut", left)
 	close(finish)
