@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	aloneBuffer = 2 << 10
+	aloneBuffer = 1 << 10
 	maxHeaders  = 1 << 20 // bytes of an answer's headers
 	maxInterim  = 5       // answers before the answer
 )
@@ -35,6 +35,7 @@ func (a alone) RoundTrip(r *http.Request) (*http.Response, error) {
 		_ = st.Reset()
 		return nil, err
 	}
+	resp.Request = nil // a copy of what the server holds too, for as long as the watch lasts
 	resp.Body = &aloneBody{ReadCloser: resp.Body, stream: st, unbind: unbind}
 	return resp, nil
 }

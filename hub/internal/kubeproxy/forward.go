@@ -113,7 +113,7 @@ func newBuffers(size int) buffers {
 // A watch holds its buffer while nothing happens, so that is small; lists are copied by as much as a frame of the tunnel carries.
 var (
 	briefBuffers = newBuffers(32 << 10)
-	longBuffers  = newBuffers(2 << 10)
+	longBuffers  = newBuffers(1 << 10)
 )
 
 // Get lends one.
