@@ -84,6 +84,16 @@ func (a *API) guard(ctx context.Context, p fleet.Principal) error {
 	}
 }
 
+// because is why something that lasts broke off: because its principal may have it no more, if that is so, since the cluster's side may hear of it first.
+func (a *API) because(ctx context.Context, err error) error {
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), recheckEvery)
+	defer cancel()
+	if gone := a.still(within, principalOf(ctx)); gone != nil {
+		return gone
+	}
+	return err
+}
+
 // still tells whether a principal is who he was. What can't be found out changes nothing.
 func (a *API) still(ctx context.Context, p fleet.Principal) error {
 	if !p.Expires.IsZero() && !time.Now().Before(p.Expires) {

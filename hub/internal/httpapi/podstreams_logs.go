@@ -14,7 +14,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/pods"
 	"github.com/kubilitics/kubilitics/shared/fault"
 )
@@ -23,7 +22,7 @@ type logsInput struct {
 	PodPath
 	Pod           string   `query:"pod" doc:"one of pod, selector and owner says whose logs"`
 	Selector      string   `query:"selector" doc:"of pods' labels" example:"app=web"`
-	Owner         string   `query:"owner" doc:"a workload or Service, as Kind/name" example:"Deployment/web"`
+	Owner         string   `query:"owner" doc:"a workload, a Service or whatever else selects pods, as Kind/name; the kind by any of its names" example:"Deployment/web"`
 	Container     []string `query:"container,explode" doc:"the one that the pod says people mean, or all that are neither run before the others nor added for debugging, where none is given"`
 	AllContainers bool     `query:"allContainers" doc:"also those that run before the others or were added for debugging"`
 	Follow        bool     `query:"follow" doc:"go on as lines come; by selector or owner, also with pods that begin later"`
@@ -73,7 +72,7 @@ func (in *logsInput) format() string {
 	return "text"
 }
 
-func (a *API) logQuery(ctx context.Context, id fleet.ClusterID, in *logsInput) (q pods.LogQuery, err error) {
+func (a *API) logQuery(ctx context.Context, at pods.At, in *logsInput) (q pods.LogQuery, err error) {
 	q = pods.LogQuery{
 		Namespace: in.Namespace, Pod: in.Pod, Selector: in.Selector, Containers: words(in.Container), AllContainers: in.AllContainers,
 		Follow: in.Follow, Previous: in.Previous, LimitBytes: in.LimitBytes,
@@ -82,14 +81,32 @@ func (a *API) logQuery(ctx context.Context, id fleet.ClusterID, in *logsInput) (
 		q.Tail = &in.Tail
 	}
 	if in.Owner != "" {
-		if q.Owner, err = a.ref(ctx, principalOf(ctx), []fleet.ClusterID{id}, "owner", in.Owner); err != nil {
+		if q.Owner, err = a.owner(ctx, at, in.Owner); err != nil {
 			return q, err
-		}
-		if q.Owner.Namespace != "" && q.Owner.Namespace != in.Namespace {
-			return q, fault.New(fault.BadRequest, "the owner is in another namespace").WithField("owner", "must be in namespace %s", in.Namespace)
 		}
 	}
 	return q, in.times(&q)
+}
+
+// owner reads "Kind/name", where the kind may be any name by which the cluster knows it, and may have its group behind it.
+func (a *API) owner(ctx context.Context, at pods.At, text string) (*pods.Owner, error) {
+	kind, name, ok := strings.Cut(text, "/")
+	if !ok || kind == "" || name == "" {
+		return nil, fault.New(fault.BadRequest, "the owner can't be read").WithField("owner", "must be Kind/name, such as Deployment/web")
+	}
+	target, err := a.cfg.Ops.On(at.By, at.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	kind, group, _ := strings.Cut(kind, ".")
+	k, err := target.Resolve(ctx, group, "", kind)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return nil, fault.Wrap(err, fault.BadRequest, "%s", fault.Public(err).Message).WithField("owner", "must be of a kind that the cluster has")
+	case err != nil:
+		return nil, err
+	}
+	return &pods.Owner{Group: k.Group, Version: k.Version, Plural: k.Plural, Kind: k.Kind, Name: name}, nil
 }
 
 func (in *logsInput) times(q *pods.LogQuery) (err error) {
@@ -137,7 +154,7 @@ func (a *API) openLogs(ctx context.Context, in *logsInput) (*pods.Logs, error) {
 	if err != nil {
 		return nil, err
 	}
-	q, err := a.logQuery(ctx, at.Cluster, in)
+	q, err := a.logQuery(ctx, at, in)
 	if err != nil {
 		return nil, err
 	}

@@ -118,7 +118,7 @@ func (a *API) serveSession(w http.ResponseWriter, r *http.Request, protocol stri
 		s.Close()
 		return // Accept has answered
 	}
-	s.Serve(ctx, conn, pods.Terms{Ping: a.cfg.PingEvery, Gone: slowest})
+	s.Serve(ctx, conn, pods.Terms{Ping: a.cfg.PingEvery, Gone: slowest, Why: func(err error) error { return a.because(ctx, err) }})
 }
 
 func (a *API) mayOpen(r *http.Request) error {

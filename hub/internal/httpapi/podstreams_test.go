@@ -12,6 +12,7 @@ import (
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/kubeproxy"
+	"github.com/kubilitics/kubilitics/hub/internal/ops"
 	"github.com/kubilitics/kubilitics/hub/internal/pods"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/kube"
@@ -103,12 +104,13 @@ func TestPodsOverHTTP(t *testing.T) {
 			return 403, "not that, said the cluster"
 		}
 	})
-	r := newRig(t, options{api: func(cfg *Config) { cfg.Pods = pods.New(pods.Config{Kube: c}) }})
+	r := newRig(t, options{api: func(cfg *Config) { cfg.Pods, cfg.Ops = pods.New(pods.Config{Kube: c}), ops.New(ops.Config{Kube: c}) }})
 	const logs = "/api/v1/clusters/{shop}/logs?namespace=shop&pod="
 	r.get(r.admin, logs+"web-a&since=5m&tail=3").expect(t, 200, "web-a app since 300 tail 3\n")
 	r.get(r.admin, logs+"web-b").expect(t, 403, "FORBIDDEN", "not that, said the cluster")
 	r.get(r.admin, logs+"web-a&since=soon").expect(t, 400, `"name":"since"`)
-	r.get(r.admin, logs+"web-a&owner=Deployment/web").expect(t, 400, "only one")
+	r.get(r.admin, logs+"web-a&selector=app").expect(t, 400, "only one")
+	r.get(r.admin, logs+"&owner=web").expect(t, 400, "must be Kind/name")
 	r.get(r.admin, logs+"web-a&from=x").expect(t, 400, "is no parameter here")
 	r.get(r.token("stranger", "get "+fleet.NewClusterID().String()+" *"), logs+"web-a").expect(t, 404, "there is no cluster")
 	r.get(r.admin, "/api/v1/clusters/{shop}/metrics/pods").expect(t, 200, `"available":false`, `"cause":"unavailable"`, "unable to handle")

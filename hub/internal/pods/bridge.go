@@ -16,8 +16,9 @@ import (
 
 // Terms are how the connection to a client is kept.
 type Terms struct {
-	Ping time.Duration // how often a client is asked for a sign of life, which also keeps load balancers from cutting what is idle
-	Gone time.Duration // after which one who doesn't answer, or doesn't take what he is sent, is gone
+	Ping time.Duration     // how often a client is asked for a sign of life, which also keeps load balancers from cutting what is idle
+	Gone time.Duration     // after which one who doesn't answer, or doesn't take what he is sent, is gone
+	Why  func(error) error // may know better why a session broke off; nil: nobody does
 }
 
 const (
@@ -37,7 +38,7 @@ func bridge(ctx context.Context, conn *websocket.Conn, t Terms, bye func(error),
 	var once sync.Once
 	end := func(err error) error {
 		if err != nil {
-			once.Do(func() { bye(err) })
+			once.Do(func() { bye(t.why(err)) })
 		}
 		return err
 	}
@@ -55,6 +56,13 @@ func bridge(ctx context.Context, conn *websocket.Conn, t Terms, bye func(error),
 	})
 	_ = g.Wait() // whatever ended it was told by bye
 	_ = conn.CloseNow()
+}
+
+func (t Terms) why(err error) error {
+	if t.Why == nil || errors.Is(err, errOver) {
+		return err
+	}
+	return t.Why(err)
 }
 
 // ping finds clients that are gone.

@@ -2,6 +2,7 @@ package pods
 
 import (
 	"context"
+	"encoding/json"
 	"net/url"
 	"slices"
 	"strconv"
@@ -9,69 +10,67 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/kubilitics/kubilitics/shared/fault"
-	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
-// workloads are the kinds that say by a selector which pods are theirs, and where they are.
-var workloads = map[topo.GroupKind][]string{
-	{Group: "apps", Kind: "Deployment"}:  {"v1", "deployments"},
-	{Group: "apps", Kind: "StatefulSet"}: {"v1", "statefulsets"},
-	{Group: "apps", Kind: "DaemonSet"}:   {"v1", "daemonsets"},
-	{Group: "apps", Kind: "ReplicaSet"}:  {"v1", "replicasets"},
-	{Group: "batch", Kind: "Job"}:        {"v1", "jobs"},
-	{Group: "batch", Kind: "CronJob"}:    {"v1", "cronjobs"},
-	{Kind: "ReplicationController"}:      {"v1", "replicationcontrollers"},
-	{Kind: "Service"}:                    {"v1", "services"},
+// Owner is an object that says which pods are its own: a workload, a Service, anything with a selector. Its kind is as the cluster serves it.
+type Owner struct {
+	Group   string
+	Version string
+	Plural  string
+	Kind    string
+	Name    string
+}
+
+func (o *Owner) place(namespace string) []string {
+	if o.Group == "" {
+		return core(namespace, o.Plural, o.Name)
+	}
+	return append(api(o.Group, o.Version), "namespaces", namespace, o.Plural, o.Name)
 }
 
 // selectorOf is the selector of an owner's pods.
-func (c client) selectorOf(ctx context.Context, namespace string, owner topo.Ref) (string, error) {
-	kind := topo.GroupKind{Group: owner.Group, Kind: owner.Kind}
-	place, ok := workloads[kind]
-	if !ok {
-		return "", fault.New(fault.BadRequest, "%s doesn't say which pods are its own", owner.Kind).
-			WithField("owner", "must be a Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob, ReplicationController or Service")
+func (c client) selectorOf(ctx context.Context, namespace string, owner *Owner) (string, error) {
+	if owner.Group == "batch" && owner.Kind == "CronJob" {
+		return c.selectorOfJobs(ctx, namespace, owner)
 	}
-	path := append(api(owner.Group, place[0]), "namespaces", namespace, place[1], owner.Name)
-	if owner.Group == "" {
-		path = core(namespace, place[1], owner.Name)
+	var object struct {
+		Spec struct {
+			Selector json.RawMessage `json:"selector"`
+		} `json:"spec"`
 	}
-	if kind.Kind == "CronJob" {
-		return c.selectorOfJobs(ctx, namespace, path)
-	}
-	if kind.Group == "" { // their selectors are of the old form
-		var old struct {
-			Spec struct{ Selector map[string]string } `json:"spec"`
-		}
-		if err := c.get(ctx, &old, nil, path...); err != nil {
-			return "", err
-		}
-		return selecting(&metav1.LabelSelector{MatchLabels: old.Spec.Selector}, owner)
-	}
-	var w struct {
-		Spec struct{ Selector *metav1.LabelSelector } `json:"spec"`
-	}
-	if err := c.get(ctx, &w, nil, path...); err != nil {
+	if err := c.get(ctx, &object, nil, owner.place(namespace)...); err != nil {
 		return "", err
 	}
-	return selecting(w.Spec.Selector, owner)
+	selector, ok := selects(object.Spec.Selector)
+	if !ok {
+		return "", fault.New(fault.BadRequest, "%s %s doesn't say by a selector which pods are its own", owner.Kind, owner.Name).
+			WithField("owner", "must be a workload or a Service, such as Deployment/web")
+	}
+	return selector, nil
 }
 
-func selecting(s *metav1.LabelSelector, owner topo.Ref) (string, error) {
-	parsed, err := metav1.LabelSelectorAsSelector(s)
-	if err != nil || parsed.Empty() || parsed.String() == labels.Nothing().String() {
-		return "", fault.Wrap(err, fault.NotFound, "%s %s selects no pods", owner.Kind, owner.Name)
+// selects reads a selector of either form: the older has labels only.
+func selects(raw json.RawMessage) (string, bool) {
+	var s metav1.LabelSelector
+	var old map[string]string
+	if json.Unmarshal(raw, &old) == nil {
+		s.MatchLabels = old
+	} else if json.Unmarshal(raw, &s) != nil {
+		return "", false
 	}
-	return parsed.String(), nil
+	parsed, err := metav1.LabelSelectorAsSelector(&s)
+	if err != nil || parsed.Empty() {
+		return "", false
+	}
+	return parsed.String(), true
 }
 
 // selectorOfJobs is that of the Jobs which a CronJob has made so far.
-func (c client) selectorOfJobs(ctx context.Context, namespace string, path []string) (string, error) {
+func (c client) selectorOfJobs(ctx context.Context, namespace string, cron *Owner) (string, error) {
 	var owner metav1.PartialObjectMetadata
-	if err := c.get(ctx, &owner, nil, path...); err != nil {
+	if err := c.get(ctx, &owner, nil, cron.place(namespace)...); err != nil {
 		return "", err
 	}
 	var jobs metav1.PartialObjectMetadataList
@@ -85,7 +84,7 @@ func (c client) selectorOfJobs(ctx context.Context, namespace string, path []str
 		}
 	}
 	if len(made) == 0 {
-		return "", fault.New(fault.NotFound, "CronJob %s has no Jobs at present", owner.Name)
+		return "", fault.New(fault.NotFound, "CronJob %s has no Jobs at present", cron.Name)
 	}
 	return "batch.kubernetes.io/job-name in (" + strings.Join(made, ",") + ")", nil
 }

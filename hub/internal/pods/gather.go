@@ -20,6 +20,7 @@ import (
 
 // gathering decides which containers are read. Where pods are chosen by a selector and followed, it goes on doing so while they come and go.
 type gathering struct {
+	ctx      context.Context // of the stream
 	client   client
 	query    *LogQuery
 	selector string
@@ -30,9 +31,10 @@ type gathering struct {
 	out   chan<- arrival
 	group *sync.WaitGroup
 
-	there   []speaker       // in the order in which they are read
-	known   map[string]bool // containers that are or were read
-	first   map[string]bool // containers that had a log at the beginning
+	there   []speaker             // in the order in which they are read
+	leaving map[types.UID]leaving // of pods that are or were read
+	known   map[string]bool       // containers that are or were read
+	first   map[string]bool       // containers that had a log at the beginning
 	active  int
 	ended   chan struct{} // by each source that it watches
 	more    bool          // pods than were looked at
@@ -48,6 +50,22 @@ type speaker struct {
 	created   time.Time
 	restarts  int32
 }
+
+// leaving is ended when a pod has gone.
+type leaving struct {
+	ctx context.Context
+	end context.CancelFunc
+}
+
+// gone gives the logs of a pod some time to end by themselves, which they do where a kubelet serves them.
+func (g *gathering) gone(uid types.UID) {
+	if l, ok := g.leaving[uid]; ok {
+		delete(g.leaving, uid)
+		time.AfterFunc(linger, l.end)
+	}
+}
+
+const linger = 3 * time.Second
 
 func (s speaker) key() string { return string(s.uid) + "/" + s.container }
 
@@ -116,6 +134,11 @@ func (g *gathering) see(f found) {
 	for i := range f.pods {
 		here[f.pods[i].UID] = true
 	}
+	for uid := range g.leaving {
+		if !here[uid] {
+			g.gone(uid)
+		}
+	}
 	for key := range g.known {
 		if uid, _, _ := strings.Cut(key, "/"); !here[types.UID(uid)] {
 			delete(g.known, key)
@@ -167,8 +190,13 @@ func (g *gathering) fill() (started []*source) {
 func (g *gathering) source(s speaker) *source {
 	room := make(chan struct{}, 1)
 	room <- struct{}{}
+	l, ok := g.leaving[s.uid]
+	if !ok {
+		l.ctx, l.end = context.WithCancel(g.ctx)
+		g.leaving[s.uid] = l
+	}
 	return &source{
-		client: g.client, query: g.query, pod: s.pod, uid: s.uid, container: s.container, first: g.pause, out: g.out, room: room, restarts: s.restarts,
+		client: g.client, query: g.query, pod: s.pod, uid: s.uid, container: s.container, first: g.pause, out: g.out, room: room, leaving: l.ctx, restarts: s.restarts,
 		late: g.first != nil && !g.first[s.key()],
 	}
 }
@@ -328,6 +356,7 @@ func (g *gathering) obey(ctx context.Context, e event) bool {
 		g.enter(&p, g.query.wanted(&p))
 	case "DELETED":
 		g.leave(p.UID)
+		g.gone(p.UID)
 		for key := range g.known {
 			if strings.HasPrefix(key, string(p.UID)+"/") {
 				delete(g.known, key)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 )
 
 const (
@@ -25,6 +27,7 @@ func (p *Pods) Logs(ctx context.Context, where At, q LogQuery) (*Logs, error) {
 		l.window, l.slow = patience, patience
 	}
 	g := &gathering{
+		ctx: ctx, leaving: map[types.UID]leaving{},
 		client: p.client(where, "logs"), query: &q, most: p.cfg.Sources, pause: p.cfg.Pause,
 		out: l.arrivals, known: map[string]bool{}, group: &group, ended: make(chan struct{}),
 	}

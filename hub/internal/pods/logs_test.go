@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/kubilitics/kubilitics/shared/fault"
-	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
 func TestLogsOfManyAreOneInTheOrderOfTime(t *testing.T) {
@@ -156,7 +155,7 @@ func TestOneThatFailsDoesNotEndTheOthers(t *testing.T) {
 	if !fault.Is(err, fault.Forbidden) {
 		t.Errorf("nothing can be read: %v", err)
 	}
-	for _, q := range []LogQuery{{Pod: "nobody"}, {Selector: "app=none"}, {Pod: "web-1", Containers: []string{"other"}}, {Owner: topo.Ref{Group: "apps", Kind: "Deployment", Name: "web"}}} {
+	for _, q := range []LogQuery{{Pod: "nobody"}, {Selector: "app=none"}, {Pod: "web-1", Containers: []string{"other"}}, {Owner: &Owner{Group: "apps", Version: "v1", Plural: "deployments", Kind: "Deployment", Name: "web"}}} {
 		q.Namespace = "shop"
 		if _, err := v.service().Logs(t.Context(), anybody, q); !fault.Is(err, fault.NotFound) {
 			t.Errorf("%+v: %v", q, err)
@@ -289,6 +288,16 @@ func TestFollowedLinesAreInOrderWithinTheWindow(t *testing.T) {
 	r.expect("n1 n2 " + strings.Join(want, " "))
 }
 
+func TestSelectorsOfEitherForm(t *testing.T) {
+	for raw, want := range map[string]string{
+		`{"app":"web"}`: "app=web", `{"matchLabels":{"app":"web"},"matchExpressions":[{"key":"x","operator":"Exists"}]}`: "app=web,x", `{}`: "", `null`: "", ``: "", `"app=web"`: "",
+	} {
+		if got, ok := selects([]byte(raw)); got != want || ok != (want != "") {
+			t.Errorf("%s: %q, %t", raw, got, ok)
+		}
+	}
+}
+
 func TestLogQueriesAreChecked(t *testing.T) {
 	for field, q := range map[string]LogQuery{
 		"namespace":     {Namespace: "../kube-system", Pod: "x"},
@@ -297,7 +306,7 @@ func TestLogQueriesAreChecked(t *testing.T) {
 		"container":     {Namespace: "shop", Pod: "a", Containers: []string{"A"}},
 		"previous":      {Namespace: "shop", Pod: "a", Previous: true, Follow: true},
 		"allContainers": {Namespace: "shop", Pod: "a", Containers: []string{"a"}, AllContainers: true},
-		"owner":         {Namespace: "shop", Owner: topo.Ref{Kind: "Pod", Name: "%2e"}},
+		"owner":         {Namespace: "shop", Owner: &Owner{Kind: "Pod", Name: "%2e"}},
 		"tail":          {Namespace: "shop", Pod: "a", Tail: new(int64(-1))},
 	} {
 		_, err := New(Config{}).Logs(t.Context(), anybody, q)

@@ -7,15 +7,14 @@ import (
 	"time"
 
 	"github.com/kubilitics/kubilitics/shared/fault"
-	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
 // LogQuery says whose logs, and what of them. Exactly one of Pod, Selector and Owner says whose.
 type LogQuery struct {
 	Namespace string
 	Pod       string
-	Selector  string   // of pods' labels
-	Owner     topo.Ref // a workload or Service; its kind, group and name count
+	Selector  string // of pods' labels
+	Owner     *Owner
 
 	Containers    []string // none: the one that the pod says people mean, or all that are neither run before the others nor added for debugging
 	AllContainers bool
@@ -33,7 +32,7 @@ func (q *LogQuery) check() error {
 	var n names
 	n.label("namespace", q.Namespace)
 	ways := 0
-	for _, given := range []bool{q.Pod != "", q.Selector != "", q.Owner.Name != ""} {
+	for _, given := range []bool{q.Pod != "", q.Selector != "", q.Owner != nil} {
 		if given {
 			ways++
 		}
@@ -44,7 +43,7 @@ func (q *LogQuery) check() error {
 	if q.Pod != "" {
 		n.object("pod", q.Pod)
 	}
-	if q.Owner.Name != "" {
+	if q.Owner != nil {
 		n.object("owner", q.Owner.Name)
 	}
 	n.selector("selector", q.Selector)

@@ -24,6 +24,8 @@ type source struct {
 	first     time.Duration // the shortest pause before it is opened again
 	alone     bool          // the only one that was asked for: what is wrong at its start is the answer
 
+	leaving context.Context // ends some time after its pod went: what is still open then is given up
+
 	out  chan<- arrival
 	room chan struct{} // one when the merge has room for another batch
 
@@ -104,7 +106,10 @@ func (s *source) read(ctx context.Context) error {
 	if !s.tell(ctx, arrival{state: opening}) {
 		return ctx.Err()
 	}
-	body, err := s.client.open(ctx, s.options(), core(s.query.Namespace, "pods", s.pod, "log")...)
+	within, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.leaving, cancel)()
+	body, err := s.client.open(within, s.options(), core(s.query.Namespace, "pods", s.pod, "log")...)
 	if err != nil {
 		return err
 	}
@@ -113,7 +118,7 @@ func (s *source) read(ctx context.Context) error {
 		return ctx.Err()
 	}
 	s.opened = true
-	return s.pass(ctx, body)
+	return s.pass(within, body)
 }
 
 // pass hands on the lines of a body.
@@ -197,7 +202,7 @@ const attempts = 3 // at a log that isn't followed
 // ends tells, after the log ended with err, whether that was all, and why if it wasn't meant to be.
 func (s *source) ends(ctx context.Context, err error) (bool, error) {
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, s.leaving.Err() != nil:
 		return true, nil
 	case s.query.LimitBytes > 0 && s.bytes >= s.query.LimitBytes:
 		return true, nil
