@@ -93,6 +93,7 @@ func judge(a *http.Response, q kube.Request) error {
 		a.Body = struct{ io.ReadWriteCloser }{body}
 	case !q.Lasts():
 		a.ContentLength = max(a.ContentLength, 0) // of a length that isn't known the proxy would flush each piece
+		a.Body = &ahead{body: a.Body}
 	}
 	return nil
 }
