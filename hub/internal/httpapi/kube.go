@@ -177,15 +177,23 @@ func (a *API) toFleet(w middleware.WrapResponseWriter, r *http.Request, by kubep
 	if err != nil {
 		return fault.Wrap(err, fault.Unavailable, "the request can't be put on record now, and isn't done without")
 	}
-	defer func() { entry.End(w.Status(), "", "", nil) }()
-	if !q.Lasts() {
+	broken := error(fault.New(fault.Unavailable, "the answer was cut off")) // by a panic
+	defer func() { entry.End(w.Status(), "", "", broken) }()
+	if q.Lasts() {
+		a.followFleet(w, r, by)
+	} else {
 		a.cfg.Fleet.Serve(w, r, by.Principal)
-		return nil
 	}
+	broken = nil
+	return nil
+}
+
+// followFleet serves what lasts until either side or this hub ends it.
+func (a *API) followFleet(w http.ResponseWriter, r *http.Request, by kubeproxy.Caller) {
 	end, err := a.begin(by.Principal)
 	if err != nil {
-		kube.WriteStatus(w, err) // before the record ends
-		return nil
+		kube.WriteStatus(w, err)
+		return
 	}
 	defer end()
 	ctx, cancel := context.WithCancelCause(r.Context())
@@ -200,7 +208,6 @@ func (a *API) toFleet(w middleware.WrapResponseWriter, r *http.Request, by kubep
 	}()
 	defer func() { cancel(nil); <-over }()
 	a.cfg.Fleet.Serve(w, r.WithContext(ctx), by.Principal)
-	return nil
 }
 
 func fleetRecord(q kube.Request, by kubeproxy.Caller) store.AuditRecord {
