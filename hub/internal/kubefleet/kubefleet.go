@@ -4,6 +4,7 @@ package kubefleet
 import (
 	"net/http"
 	"sync"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"go.uber.org/zap"
@@ -29,6 +30,8 @@ type Face struct {
 	defined *lru.Cache[string, *definition]
 	flight  singleflight.Group
 
+	quiet time.Duration // after which a watch that has nothing to tell tells where it stands
+
 	mu      sync.Mutex
 	watches map[string]int // open ones, by who has them
 }
@@ -46,7 +49,7 @@ func New(cfg Config) *Face {
 	if err != nil {
 		panic(err)
 	}
-	return &Face{cfg: cfg, kept: kept, defined: defined, watches: map[string]int{}}
+	return &Face{cfg: cfg, kept: kept, defined: defined, quiet: 10 * time.Second, watches: map[string]int{}}
 }
 
 // Serve answers a request whose URL is as an API server would see it, "/api/…", or, to be about one cluster alone, "/clusters/NAME-OR-ID/api/…".

@@ -64,6 +64,7 @@ func newRig(t *testing.T) *rig {
 	done := make(chan error, 1)
 	go func() { done <- r.live.Run(ctx) }()
 	face := New(Config{Query: query.New(st), Live: r.live})
+	face.quiet = 100 * time.Millisecond
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { face.Serve(w, req, r.principal()) }))
 	r.url = srv.URL
 	t.Cleanup(func() {

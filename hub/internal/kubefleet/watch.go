@@ -35,6 +35,8 @@ type watcher struct {
 	face *Face
 	w    *answer
 	at   topo.Position // up to here everything was told
+	said topo.Position // the newest that the client has heard of
+	when time.Time     // it heard of it
 	told bool          // a table's columns were
 	// known are the objects that the client has, where whether one is selected can change; nil where it can't.
 	known  map[place128]struct{}
@@ -68,6 +70,7 @@ func (f *Face) watch(ctx context.Context, w *answer, a *ask) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusOK)
 	w.begun = true
+	s.said, s.when = s.at, time.Now()
 	err = s.run(within)
 	if err == nil || errors.Is(err, errOver) || within.Err() != nil {
 		return nil
@@ -209,17 +212,28 @@ func (s *watcher) know(r *store.Row) {
 // follow tells what happens from a position on.
 func (s *watcher) follow(ctx context.Context) error {
 	scope := live.Scope{Kinds: s.where.Kinds, Namespaces: s.where.Namespaces, Clusters: s.where.Clusters}
+	if s.kind.events() {
+		scope.Kinds = nil // there, those of what events are about
+	}
 	sub, err := s.face.cfg.Live.Subscribe(ctx, live.Request{Principal: s.principal, Scope: scope, What: s.news(), From: &s.at})
 	if err != nil {
 		return err
 	}
 	defer sub.Close()
 	for {
-		frame, err := sub.Next(ctx)
-		if err != nil {
-			return err
+		quiet, cancel := context.WithTimeout(ctx, s.face.quiet)
+		frame, err := sub.Next(quiet)
+		cancel()
+		switch {
+		case err == nil:
+			err = s.frame(ctx, &frame)
+		case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
+			err = nil
 		}
-		if err := s.frame(ctx, &frame); err != nil {
+		if err == nil && s.marks && s.at > s.said && time.Since(s.when) >= s.face.quiet {
+			err = s.bookmark(nil) // what happened was nothing to tell, but a client can go on from here
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -239,12 +253,7 @@ func (a *ask) news() []live.What {
 func (s *watcher) frame(ctx context.Context, f *live.Frame) error {
 	switch f.Kind {
 	case live.Bookmark:
-		if f.Position <= s.at {
-			return nil
-		}
-		if s.at = f.Position; s.marks {
-			return s.bookmark(nil)
-		}
+		s.at = max(s.at, f.Position)
 		return nil
 	case live.Lagged:
 		return expired("the watch fell too far behind: list anew")
@@ -406,6 +415,7 @@ func (s *watcher) bookmark(annotations map[string]string) error {
 
 // send writes one event. The client gets it now.
 func (s *watcher) send(event watch.EventType, object any) error {
+	s.said, s.when = s.at, time.Now()
 	text, err := json.Marshal(map[string]any{"type": event, "object": object})
 	if err != nil {
 		return err
