@@ -8,39 +8,38 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/kubilitics/kubilitics/hub/internal/ops"
 	"github.com/kubilitics/kubilitics/shared/fault"
 )
 
-const (
-	smallBody  = 1 << 20 // bytes; what is longer waits for its turn
-	largeSlots = 4       // longer ones that are read and applied at once
-)
+// maxApplied is how many bytes of documents are in memory at once; while they are applied they take about five times as much.
+const maxApplied = 2 * ops.MaxDocuments
 
 func (a *API) applying() huma.Operation {
 	op := a.object(http.MethodPost, applyRoute, "apply", "Apply documents by server-side apply")
 	op.MaxBodyBytes, op.BodyReadTimeout = ops.MaxDocuments, a.cfg.ExportTimeout
-	op.Middlewares = append(op.Middlewares, a.fewLarge(make(chan struct{}, largeSlots)))
+	op.Middlewares = append(op.Middlewares, a.roomFor(semaphore.NewWeighted(maxApplied)))
 	op.Description = "Documents of YAML, or JSON ones one after the other; Lists are taken apart. Namespaces and definitions of kinds come first, whatever the order, and " +
 		"the rest waits for them. What can't be read is a BAD_REQUEST that names the documents, and nothing was applied then. What fails afterwards is told document by " +
 		"document: the answer is 200 in any case, and its summary says how many failed."
 	return op
 }
 
-// fewLarge lets few requests with a long body in at once, since all of it is held in memory.
-func (a *API) fewLarge(slots chan struct{}) func(huma.Context, func(huma.Context)) {
+// roomFor lets no more bodies in than fit, since all of a body is held in memory.
+func (a *API) roomFor(bytes *semaphore.Weighted) func(huma.Context, func(huma.Context)) {
 	return func(c huma.Context, next func(huma.Context)) {
 		r, w := humachi.Unwrap(c)
-		if r.ContentLength < 0 || r.ContentLength > smallBody {
-			select {
-			case slots <- struct{}{}:
-				defer func() { <-slots }()
-			default:
-				a.fail(w, r, fault.New(fault.TooManyRequests, "%d long applications are under way; no more fit into memory", largeSlots).After(2*time.Second))
-				return
-			}
+		size := r.ContentLength
+		if size < 0 || size > ops.MaxDocuments { // it isn't known, or will be refused when it is read
+			size = ops.MaxDocuments
 		}
+		if !bytes.TryAcquire(size) {
+			a.fail(w, r, fault.New(fault.TooManyRequests, "documents of %d bytes are being applied; no more fit into memory", maxApplied).After(2*time.Second))
+			return
+		}
+		defer bytes.Release(size)
 		next(c)
 	}
 }

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	applyWorkers   = 4                // documents of one rank that are applied at once
+	applyWorkers   = 8                // documents of one rank that are applied at once
 	establishLimit = 30 * time.Second // for a new kind to be served
 	settleLimit    = 10 * time.Second // for a new namespace to have its service account
 	applyPoll      = 100 * time.Millisecond

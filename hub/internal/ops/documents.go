@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -92,27 +91,30 @@ func parse(text []byte, isJSON, strict bool) ([]*document, error) {
 	return p.out, nil
 }
 
-// splitYAML cuts at the markers of documents. A marker is blanked, so that what follows it on its line stays where it is.
+// splitYAML cuts at the markers of documents. What stands behind a marker on its line belongs to the document; nothing is copied.
 func splitYAML(text []byte) []chunk {
 	var out []chunk
-	now := chunk{line: 1}
-	n := 0
+	begin, first, n, at := 0, 1, 0, 0
+	cut := func(end, next, line int) {
+		out = append(out, chunk{first, text[begin:end]})
+		begin, first = next, line
+	}
 	for line := range bytes.Lines(text) {
 		n++
 		switch mark := bytes.TrimRight(line, " \t\r\n"); {
-		case string(mark) == "---", bytes.HasPrefix(line, []byte("--- ")), bytes.HasPrefix(line, []byte("---\t")):
-			out = append(out, now)
-			now = chunk{line: n, text: slices.Concat([]byte("   "), mark[min(3, len(mark)):], []byte("\n"))}
+		case string(mark) == "---":
+			cut(at, at+len(line), n+1)
+		case bytes.HasPrefix(line, []byte("--- ")), bytes.HasPrefix(line, []byte("---\t")):
+			cut(at, at+len("--- "), n)
 		case string(mark) == "...":
-			out = append(out, now)
-			now = chunk{line: n + 1}
-		case line[0] == '%' && len(bytes.TrimSpace(now.text)) == 0: // a directive
-			now.text = append(now.text, '\n')
-		default:
-			now.text = append(now.text, line...)
+			cut(at, at+len(line), n+1)
+		case line[0] == '%' && len(bytes.TrimSpace(text[begin:at])) == 0: // a directive
+			begin, first = at+len(line), n+1
 		}
+		at += len(line)
 	}
-	return numbered(append(out, now))
+	cut(len(text), len(text), n)
+	return numbered(out)
 }
 
 // numbered leaves out what stands before the first marker, where that says nothing: it isn't a document that people count.
@@ -165,7 +167,8 @@ func (p *parser) document(number int, c chunk) {
 	switch {
 	case err != nil:
 		line, why := lineOf(err)
-		p.fail(number, c.line+line, "%s", why)
+		last := bytes.Count(bytes.TrimSpace(c.text), []byte("\n")) + c.begins() - c.line // a parser that misses something finds that out behind the end
+		p.fail(number, c.line+min(line, last), "%s", why)
 	case string(bytes.TrimSpace(text)) == "null": // empty, or comments alone
 	default:
 		p.object(number, c.begins(), text, 0)

@@ -66,7 +66,7 @@ func TestDocumentsThatCannotBeRead(t *testing.T) {
 		json   bool
 		fields []string // "document: a part of the reason"
 	}{
-		"no YAML":            {named("a") + "---\nb: [\n", false, []string{"document 2: line 6:"}},
+		"no YAML":            {named("a") + "---\nb: [\n", false, []string{"document 2: line 5:"}},
 		"an odd indent":      {"a:\n  b: 1\n c: 2\n", false, []string{"document 1: line 3:"}},
 		"a key twice":        {named("a") + "data:\n  k: 1\n  k: 2\n", false, []string{`document 1: line 6: key "k" already set`}},
 		"a key twice (JSON)": {`{"apiVersion":"v1","kind":"Pod","kind":"Node","metadata":{"name":"a"}}`, true, []string{`document 1: line 1: duplicate field "kind"`}},
