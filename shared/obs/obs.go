@@ -6,8 +6,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/go-logr/zapr"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"k8s.io/klog/v2"
 
 	"github.com/kubilitics/kubilitics/shared/fault"
 )
@@ -32,7 +34,8 @@ func Version() string {
 	return "dev"
 }
 
-// NewLogger makes a log to standard error: level debug, info, warn or error; format json or text.
+// NewLogger makes a log to standard error: level debug, info, warn or error; format json or text. What the libraries of Kubernetes have to say goes
+// there too, as long as they have one log for a whole process.
 func NewLogger(level, format string) (*zap.Logger, error) {
 	l, err := zapcore.ParseLevel(level)
 	if err != nil {
@@ -56,6 +59,7 @@ func NewLogger(level, format string) (*zap.Logger, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "the log can't be opened")
 	}
+	klog.SetLogger(zapr.NewLogger(log.Named("kubernetes")))
 	return log, nil
 }
 
