@@ -24,6 +24,7 @@ func TestScopes(t *testing.T) {
 				{Op: topo.Add, Edge: topo.Edge{Source: topo.Ref{Kind: "Pod", Namespace: "shop", Name: "web"}, Target: topo.Ref{Kind: "Node", Name: "n1"}, Type: topo.RunsOn}},
 			},
 		},
+		Texts:  []topo.Ref{{Kind: "Pod", Namespace: "shop", Name: "text"}, {Kind: "Secret", Namespace: "bank", Name: "key"}},
 		Events: []topo.Event{{Namespace: "bank", Name: "e1", Regarding: topo.Ref{Kind: "Pod", Namespace: "bank", Name: "vault"}}},
 	}
 	ghost := node(topo.Update, "ConfigMap", "shop", "ghost")
@@ -43,6 +44,8 @@ func TestScopes(t *testing.T) {
 		"selector":   {admin, Scope{Selector: labels.SelectorFromSet(labels.Set{"app": "web"})}, []What{Resources}, "add web, remove db, add vault, remove ghost"},
 		"cluster":    {admin, Scope{Clusters: []fleet.ClusterID{77}}, []What{Topology, Events}, ""},
 		"reader":     {reader, Scope{}, []What{Topology, Events}, "add web, update db, update ghost, add db->web"},
+		"texts":      {admin, Scope{Namespaces: []string{"shop", "bank"}, Kinds: []topo.GroupKind{{Kind: "Pod"}}}, []What{Texts}, "update text"},
+		"his texts":  {reader, Scope{}, []What{Texts}, "update text"},
 		"no watcher": {stranger, Scope{}, []What{Topology, Events, Clusters}, ""},
 	}
 	for name, c := range cases {
@@ -70,6 +73,8 @@ func tell(changes []Change) (s string) {
 			s += c.Edge.Source.Name + "->" + c.Edge.Target.Name
 		case c.Event != nil:
 			s += c.Event.Name
+		case c.Text != nil:
+			s += c.Text.Name
 		case c.About != nil:
 			s += c.About.Name
 		}

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -294,4 +295,56 @@ func kinds(_ *testing.T, h *house) {
 	h.must(err)
 	h.equal(got, reports[:1])
 	h.wantCode(h.Store.PutKinds(h.ctx, s.at, s.epoch-1, nil), fault.Conflict)
+}
+
+// fleetKinds: reports that are alike are one, with their number; of clusters that are asked for, not deleted, and of this tenant.
+func fleetKinds(_ *testing.T, h *house) {
+	pods := topo.KindReport{GroupKind: topo.GroupKind{Kind: "Pod"}, Version: "v1", Plural: "pods", Namespaced: true, Observed: true}
+	hidden := pods
+	hidden.Observed, hidden.Reason = false, "forbidden"
+	var all []*session
+	for _, r := range []topo.KindReport{pods, pods, hidden, pods} {
+		s := h.open(h.newCluster(h.tenant))
+		h.must(h.Store.PutKinds(h.ctx, s.at, s.epoch, []topo.KindReport{r}))
+		all = append(all, s)
+	}
+	foreign := h.open(h.newCluster(h.newTenant("other")))
+	h.must(h.Store.PutKinds(h.ctx, foreign.at, foreign.epoch, []topo.KindReport{pods}))
+	h.must(h.Store.DeleteCluster(h.ctx, all[3].at))
+	use := func(observed bool, n int) store.KindUse {
+		return store.KindUse{GroupKind: pods.GroupKind, Version: "v1", Plural: "pods", Namespaced: true, Observed: observed, Clusters: n}
+	}
+	got, err := h.Store.FleetKinds(h.ctx, h.tenant, nil)
+	h.must(err)
+	h.equal(got, []store.KindUse{use(false, 1), use(true, 2)})
+	got, err = h.Store.FleetKinds(h.ctx, h.tenant, []fleet.ClusterID{all[0].at.Cluster, all[3].at.Cluster, foreign.at.Cluster})
+	h.must(err)
+	h.equal(got, []store.KindUse{use(true, 1)})
+}
+
+// retold: the feed tells what has another manifest but for nodes that it tells of anyway, and manifests are read many at once, as they are and were.
+func retold(_ *testing.T, h *house) {
+	s := h.loaded(store.Delta{Nodes: []topo.Node{pod("a"), pod("b")}, Manifests: []topo.Manifest{manifest("a", "1")}})
+	before := s.apply(store.Delta{Nodes: []topo.Node{pod("c")}, Manifests: []topo.Manifest{manifest("c", "1")}})
+	after := s.apply(store.Delta{Manifests: []topo.Manifest{manifest("a", "2"), manifest("b", "1"), manifest("c", "1")}})
+	entries, err := h.Store.Entries(h.ctx, h.tenant, before.Position-1, 10)
+	h.must(err)
+	h.equal([]any{len(entries), len(entries[0].Texts), len(entries[1].Diff.Nodes)}, []any{2, 0, 0})
+	slices.SortFunc(entries[1].Texts, topo.Ref.Compare)
+	h.equal(entries[1].Texts, []topo.Ref{ref("Pod", "a"), ref("Pod", "b")})
+	ids := []topo.ID{ref("Pod", "a").ID(), ref("Pod", "b").ID(), ref("Pod", "none").ID()}
+	for at, want := range map[topo.Position]map[topo.ID][]byte{
+		before.Position: {ids[0]: manifest("a", "1").Body}, after.Position: {ids[0]: manifest("a", "2").Body, ids[1]: manifest("b", "1").Body},
+	} {
+		h.must(h.Store.ReadAt(h.ctx, h.tenant, store.When{Position: at}, func(ctx context.Context, snap store.Snapshot) error {
+			got, err := snap.Bodies(ctx, s.at, ids)
+			h.equal(got, want)
+			return err
+		}))
+	}
+	h.must(h.Store.Read(h.ctx, h.tenant, func(ctx context.Context, snap store.Snapshot) error {
+		_, err := snap.Bodies(ctx, store.Scope{Tenant: h.newTenant("other"), Cluster: s.at.Cluster}, ids)
+		h.wantCode(err, fault.Forbidden)
+		return nil
+	}))
 }
