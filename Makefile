@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-MODULES := proto shared migrations hub agent e2e
+MODULES := proto shared migrations charts hub agent e2e
 # A tool's executable: built into Go's cache when it isn't there.
 TOOL = $$(cd $(CURDIR)/.tools && GOWORK=off go tool -n $(1))
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)

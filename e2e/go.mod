@@ -65,6 +65,7 @@ require (
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	github.com/json-iterator/go v1.1.12 // indirect
+	github.com/kubilitics/kubilitics/charts v0.0.0 // indirect
 	github.com/kubilitics/kubilitics/migrations v0.0.0 // indirect
 	github.com/mattn/go-colorable v0.1.14 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
@@ -112,6 +113,7 @@ require (
 
 replace (
 	github.com/kubilitics/kubilitics/agent => ../agent
+	github.com/kubilitics/kubilitics/charts => ../charts
 	github.com/kubilitics/kubilitics/hub => ../hub
 	github.com/kubilitics/kubilitics/migrations => ../migrations
 	github.com/kubilitics/kubilitics/proto => ../proto

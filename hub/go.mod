@@ -18,6 +18,7 @@ require (
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/jackc/puddle/v2 v2.2.3
 	github.com/klauspost/compress v1.20.3
+	github.com/kubilitics/kubilitics/charts v0.0.0
 	github.com/kubilitics/kubilitics/migrations v0.0.0
 	github.com/kubilitics/kubilitics/proto v0.0.0
 	github.com/kubilitics/kubilitics/shared v0.0.0
@@ -45,6 +46,7 @@ require (
 	github.com/fsnotify/fsnotify v1.9.0 // indirect
 	github.com/fxamacker/cbor/v2 v2.9.1 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
+	github.com/go-logr/zapr v1.3.0 // indirect
 	github.com/go-viper/mapstructure/v2 v2.5.0 // indirect
 	github.com/golang/protobuf v1.5.4 // indirect
 	github.com/hashicorp/yamux v0.1.2 // indirect
@@ -101,6 +103,7 @@ require (
 )
 
 replace (
+	github.com/kubilitics/kubilitics/charts => ../charts
 	github.com/kubilitics/kubilitics/migrations => ../migrations
 	github.com/kubilitics/kubilitics/proto => ../proto
 	github.com/kubilitics/kubilitics/shared => ../shared

@@ -19,8 +19,10 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/kubilitics/kubilitics/charts"
 	"github.com/kubilitics/kubilitics/hub/internal/audit"
 	"github.com/kubilitics/kubilitics/hub/internal/auth"
+	"github.com/kubilitics/kubilitics/hub/internal/chartrepo"
 	"github.com/kubilitics/kubilitics/hub/internal/enroll"
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/fleetgraph"
@@ -140,6 +142,10 @@ func (h *Hub) wire(authority *enroll.Authority) error {
 	if err != nil {
 		return err
 	}
+	repository, err := chartrepo.New(charts.Agent, "kubilitics-agent")
+	if err != nil {
+		return err
+	}
 	if h.cfg.TLSCert == "" {
 		h.apiListener = h.either(h.apiListener, authority)
 	}
@@ -151,7 +157,7 @@ func (h *Hub) wire(authority *enroll.Authority) error {
 	h.wirePlugins(reg)
 	h.wireTunnels(authority, reg)
 	h.wireKube(reg)
-	h.wireAPI(authority, public, reg)
+	h.wireAPI(authority, public, repository, reg)
 	h.janitor = newJanitor(h, reg)
 	return nil
 }
@@ -196,7 +202,7 @@ func (h *Hub) wireTunnels(authority *enroll.Authority, reg prometheus.Registerer
 	})
 }
 
-func (h *Hub) wireAPI(authority *enroll.Authority, public httpapi.Public, reg *prometheus.Registry) {
+func (h *Hub) wireAPI(authority *enroll.Authority, public httpapi.Public, repository *chartrepo.Repository, reg *prometheus.Registry) {
 	proxies, _ := h.cfg.proxies() // checked at the start
 	pin := authority.Pin()
 	asks := query.New(h.store)
@@ -206,6 +212,8 @@ func (h *Hub) wireAPI(authority *enroll.Authority, public httpapi.Public, reg *p
 		Enroller:       h.enroll,
 		Pin:            hex.EncodeToString(pin[:]),
 		Install:        h.install,
+		HelmInstall:    h.helm,
+		Charts:         repository,
 		Tokens:         h.tokens,
 		Recheck:        h.tokens.Recheck,
 		Tunnels:        tunnelsOf{h},
@@ -260,6 +268,20 @@ func tuned(ctx context.Context, c net.Conn) context.Context {
 // install is the command that starts a cluster's agent.
 func (h *Hub) install(i enroll.Invitation) string {
 	return "kubilitics-agent run --hub " + h.TunnelAddress() + " --token " + i.Token
+}
+
+// helm is the command that installs the agent into a cluster, from this hub's own repository of charts.
+func (h *Hub) helm(i enroll.Invitation, repository, caFile string) string {
+	address := h.TunnelAddress()
+	line := "helm install kubilitics-agent kubilitics-agent --repo " + repository
+	if caFile != "" {
+		line += " --ca-file " + caFile
+	}
+	line += " --namespace kubilitics --create-namespace --set hub.address=" + address + " --set token=" + i.Token
+	if caFile != "" && strings.HasPrefix(address, "wss://") {
+		line += " --set-file hub.ca.inline=" + caFile
+	}
+	return line
 }
 
 // APIURL is where the API is.

@@ -4,6 +4,7 @@ package house
 var rank = map[string]int{
 	"proto":              0,
 	"migrations":         0,
+	"charts":             0,
 	"shared/topo":        0,
 	"shared/fault":       0,
 	"shared/conf":        0,

@@ -103,6 +103,7 @@ type newCluster struct {
 		Labels map[string]string `json:"labels,omitempty"`
 	}
 	Replayable
+	Reached
 }
 
 // Replayable documents the header of requests that may be repeated.
@@ -118,6 +119,8 @@ type Invited struct {
 	Expires time.Time     `json:"expires" doc:"when the token does"`
 	Pin     string        `json:"pin" doc:"of the hub's root certificate"`
 	Command string        `json:"command" doc:"installs the agent"`
+	Helm    string        `json:"helm,omitempty" doc:"installs the agent into the cluster that helm points at, from this hub"`
+	HelmCA  string        `json:"helmCA,omitempty" doc:"certificates, PEM, for the file that helm's --ca-file names; not needed where the command has none"`
 }
 
 type invited struct {
@@ -125,12 +128,13 @@ type invited struct {
 	Body     Invited
 }
 
-func (a *API) invited(i enroll.Invitation) *invited {
+func (a *API) invited(i enroll.Invitation, from serverAddress) *invited {
 	id := i.Cluster.ID.String()
 	out := Invited{ID: id, Cluster: query.ClusterOf(i.Cluster), Token: i.Token, Expires: i.Expires.UTC(), Pin: a.cfg.Pin}
 	if a.cfg.Install != nil {
 		out.Command = a.cfg.Install(i)
 	}
+	a.helm(i, from, &out)
 	return &invited{Location: "/api/v1/clusters/" + id, Body: out}
 }
 
@@ -144,12 +148,13 @@ func (a *API) createCluster(ctx context.Context, in *newCluster) (*invited, erro
 		return nil, err
 	}
 	named(ctx, made.Cluster.ID.String())
-	return a.invited(made), nil
+	return a.invited(made, in.server), nil
 }
 
 type inviteInput struct {
 	ClusterPath
 	Replayable
+	Reached
 }
 
 func (a *API) inviteAgain(ctx context.Context, in *inviteInput) (*invited, error) {
@@ -162,7 +167,7 @@ func (a *API) inviteAgain(ctx context.Context, in *inviteInput) (*invited, error
 	if err != nil {
 		return nil, err
 	}
-	return a.invited(made), nil
+	return a.invited(made, in.server), nil
 }
 
 type clusterPatch struct {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/kubilitics/kubilitics/hub/internal/audit"
 	"github.com/kubilitics/kubilitics/hub/internal/auth"
+	"github.com/kubilitics/kubilitics/hub/internal/chartrepo"
 	"github.com/kubilitics/kubilitics/hub/internal/enroll"
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/kubefleet"
@@ -99,6 +100,8 @@ type Config struct {
 	Enroller      Enroller
 	Pin           string                         // of the hub's root certificate, as agents are given it
 	Install       func(enroll.Invitation) string // the one command that installs an agent
+	HelmInstall   HelmInstall                    // the same by Helm; nil: it isn't told
+	Charts        *chartrepo.Repository          // nil: none is served
 	Tokens        Tokens
 	Recheck       func(context.Context, fleet.Principal) (fleet.Principal, error) // whether one who was authenticated earlier still is; nil: only the time ends one
 	Tunnels       Tunnels
@@ -200,6 +203,7 @@ func New(cfg Config) *API {
 	})
 	a.router.MethodNotAllowed(a.wrongMethod)
 	a.system(a.router)
+	a.charts(a.router)
 	a.router.Group(func(r chi.Router) {
 		r.Use(bearerFromProtocol, a.authenticate, a.recorded, a.idempotent)
 		a.huma = humachi.New(r, a.humaConfig())

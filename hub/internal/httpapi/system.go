@@ -89,6 +89,7 @@ func (a *API) documents(r chi.Router) {
 		Method: http.MethodGet, Path: "/api/v1/openapi.json", OperationID: "openapi", Summary: "This document", Tags: []string{"system"},
 		Responses: answers("application/json", "OpenAPI 3.1"),
 	})
+	doc.AddOperation(chartsOperation())
 	doc.AddOperation(a.eventsOperation())
 	doc.AddOperation(a.socketOperation())
 	documentProblems(doc)

@@ -1,0 +1,3 @@
+module github.com/kubilitics/kubilitics/charts
+
+go 1.26.0
