@@ -145,10 +145,7 @@ func (c *Client) send(ctx context.Context, method, path string, payload io.Reade
 	if err != nil {
 		return nil, fault.Wrap(err, fault.BadRequest, "%q is no hub's address", c.cfg.Hub)
 	}
-	if c.cfg.Token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.cfg.Token)
-	}
-	req.Header.Set("User-Agent", c.cfg.Agent)
+	c.sign(req)
 	if payload != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -167,6 +164,14 @@ func (c *Client) send(ctx context.Context, method, path string, payload io.Reade
 		return nil, c.refusal(resp, raw)
 	}
 	return raw, nil
+}
+
+// sign says who asks, and with what.
+func (c *Client) sign(req *http.Request) {
+	if c.cfg.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.cfg.Token)
+	}
+	req.Header.Set("User-Agent", c.cfg.Agent)
 }
 
 func (c *Client) noAnswer(err error) error {

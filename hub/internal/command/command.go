@@ -8,7 +8,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -25,17 +27,30 @@ const (
 	exitUnauthorized = 3
 	exitNotFound     = 4
 	exitUnreachable  = 5
+	exitFound        = 6
 )
+
+// ended is the end of a command that has said all it had to say.
+type ended struct{ code int }
+
+func (e *ended) Error() string { return "it ended with " + strconv.Itoa(e.code) }
 
 const long = `kubilitics shows a fleet of Kubernetes clusters through its hub, and lets kubectl and its like reach each of them there.
 
 Which hub is meant: --hub, then KUBILITICS_HUB, then the one logged in to last. By which token: KUBILITICS_TOKEN, then that of the login.
 
+Without a cluster and a namespace, every question is about all of them, as far as you may see. A cluster that is offline answers too, from what was
+last known, and is marked. What is printed goes to standard output; notes about it, such as that there is more, to standard error.
+
 Exit codes: 0 it is done, 1 it failed, 2 what was asked for can't be right, 3 not logged in or not let in, 4 there is no such thing,
-5 no hub answered.`
+5 no hub answered, 6 something was found and --exit-code asks to tell.`
 
 const examples = `  kubilitics login https://hub.example
   kubilitics clusters
+  kubilitics get pods -q 'status!=Running'
+  kubilitics tree deploy/web -n shop
+  kubilitics impact node/n1 --cluster eu-1
+  kubilitics diff --from -2h -n shop
   kubilitics kubeconfig eu-1 --write
   kubectl --context eu-1 get pods -A`
 
@@ -64,8 +79,12 @@ func Run(ctx context.Context, p Process) int {
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
+	var said *ended
+	switch {
+	case err == nil || errors.Is(err, syscall.EPIPE): // who reads has seen enough
 		return 0
+	case errors.As(err, &said):
+		return said.code
 	}
 	if ctx.Err() != nil {
 		err = errors.New("interrupted")
@@ -101,7 +120,7 @@ func (a *app) name() string {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use: "kubilitics", Short: "A fleet of Kubernetes clusters, through its hub", Long: long,
-		Example:       strings.ReplaceAll(examples, "  kubilitics ", "  "+a.name()+" "),
+		Example:       a.examples(examples),
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: a.name()},
 		Args:          between(0, 0),
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
@@ -111,8 +130,46 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.hub, "hub", "", "address of the hub (KUBILITICS_HUB)")
 	root.PersistentFlags().StringVar(&a.ca, "ca", "", "PEM file of whom to trust to be the hub, instead of those whom the system trusts; a login keeps it")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return wrongFlag(c.Flags(), err) })
-	root.AddCommand(a.loginCommand(), a.logoutCommand(), a.useCommand(), a.whoamiCommand(), a.clustersCommand(), a.kubeconfigCommand(), a.credentialCommand(), a.versionCommand())
+	for _, g := range a.groups() {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title + ":"})
+		for _, c := range g.commands {
+			c.GroupID = g.title
+			c.Example = a.examples(c.Example)
+			root.AddCommand(c)
+		}
+	}
 	return root
+}
+
+// examples indents lines to paste, in which the command is called as people call it.
+func (a *app) examples(text string) string {
+	var out []string
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if rest, ok := strings.CutPrefix(line, "kubilitics "); ok {
+			line = a.name() + " " + rest
+		}
+		out = append(out, "  "+line)
+	}
+	return strings.Join(out, "\n")
+}
+
+// group is commands that stand together in the help.
+type group struct {
+	title    string
+	commands []*cobra.Command
+}
+
+func (a *app) groups() []group {
+	return []group{
+		{"See what is there", []*cobra.Command{a.clustersCommand(), a.getCommand(), a.searchCommand(), a.healthCommand(), a.findingsCommand(), a.eventsCommand(), a.logsCommand()}},
+		{"See how it hangs together", []*cobra.Command{a.treeCommand(), a.impactCommand(), a.pathsCommand(), a.exportCommand()}},
+		{"See what happened", []*cobra.Command{a.diffCommand(), a.historyCommand(), a.auditCommand()}},
+		{"Change something", []*cobra.Command{a.applyCommand(), a.enrollCommand()}},
+		{"Come to a hub", []*cobra.Command{
+			a.loginCommand(), a.logoutCommand(), a.useCommand(), a.whoamiCommand(), a.kubeconfigCommand(), a.credentialCommand(), a.versionCommand(),
+		}},
+	}
 }
 
 func (a *app) versionCommand() *cobra.Command {

@@ -59,6 +59,9 @@ func newHub(t *testing.T) *hub {
 			{"id":"c1","name":"eu-1","version":"v1.37.2","resources":1234,"freshness":{"state":"live","lastHeard":"`+heard+`"}},
 			{"id":"c2","name":"us-1","resources":0,"freshness":{"state":"never"}}]}`)
 	})
+	mux.HandleFunc("GET /api/v1/clusters", func(w http.ResponseWriter, _ *http.Request) {
+		h.answer(w, `{"position":7,"items":[{"id":"c1","name":"eu-1","freshness":{"state":"live"}},{"id":"c2","name":"us-1","freshness":{"state":"never"}}]}`)
+	})
 	mux.HandleFunc("GET /api/v1/kubeconfig", h.kubeconfig)
 	mux.HandleFunc("GET /api/v1/clusters/{cluster}/kubeconfig", h.kubeconfig)
 	h.Server = httptest.NewTLSServer(h.guard(mux))

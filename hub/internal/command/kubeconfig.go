@@ -47,29 +47,9 @@ holds a ticket, and works anywhere until that ends.`,
 	flags.StringVar(&want.write, "write", "", "add it to your kubeconfig, or to --write=FILE")
 	flags.Lookup("write").NoOptDefVal = usualFile
 	flags.StringVar(&want.prefix, "prefix", "", "what the names of contexts are to begin with")
-	c.ValidArgsFunction = a.completeClusters
+	c.ValidArgsFunction = a.first(a.clusterNames)
 	c.RunE = func(c *cobra.Command, args []string) error { return a.kubeconfig(c.Context(), args, want) }
 	return c
-}
-
-func (a *app) completeClusters(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	s, err := a.session(3 * time.Second)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	defer s.client.Close()
-	list, err := s.client.Clusters(c.Context())
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	var names []string
-	for _, x := range list {
-		names = append(names, x.Name)
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 func (want kubeconfigRequest) check(args []string) error {
@@ -95,7 +75,7 @@ func (a *app) kubeconfig(ctx context.Context, args []string, want kubeconfigRequ
 	defer s.client.Close()
 	var id string
 	if len(args) == 1 {
-		c, err := s.find(ctx, args[0])
+		c, err := s.one(ctx, args[:1])
 		if err != nil {
 			return a.again(s, err)
 		}

@@ -1,9 +1,7 @@
 package command
 
 import (
-	"context"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +21,7 @@ const (
 type session struct {
 	login.Hub
 	client *client.Client
+	known  []client.Cluster // those that one may see, once they were asked for
 }
 
 // logins reads what is kept, and warns of what others can read.
@@ -89,7 +88,7 @@ func (a *app) open(hub login.Hub, limit time.Duration) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &session{hub, c}, nil
+	return &session{Hub: hub, client: c}, nil
 }
 
 // checkToken gives the token in a text. What it is not is told without repeating it.
@@ -118,25 +117,12 @@ func (a *app) again(s *session, err error) error {
 	return fault.New(fault.Unauthorized, "%s doesn't let you in: %v: run %s login %[1]s", s.Address, err, a.name())
 }
 
-// find gives the cluster of a name or id. NotFound names the nearest that there is.
-func (s *session) find(ctx context.Context, word string) (client.Cluster, error) {
-	all, err := s.client.Clusters(ctx)
+// asks does what a command does with the hub that is meant, and adds to a no of the hub what to do about it.
+func (a *app) asks(do func(*session) error) error {
+	s, err := a.session(asking)
 	if err != nil {
-		return client.Cluster{}, err
+		return err
 	}
-	if i := slices.IndexFunc(all, func(c client.Cluster) bool { return c.Name == word }); i >= 0 {
-		return all[i], nil
-	}
-	names := make([]string, 0, len(all))
-	for _, c := range all {
-		if c.ID == word {
-			return c, nil
-		}
-		names = append(names, c.Name)
-	}
-	f := fault.New(fault.NotFound, "%s knows no cluster %q", s.Address, word)
-	if near := fault.Nearest(word, names); near != "" {
-		f.Message += "; the nearest one is " + near
-	}
-	return client.Cluster{}, f
+	defer s.client.Close()
+	return a.again(s, do(s))
 }
