@@ -392,7 +392,7 @@ func (p *podStreams) figures(t *testing.T) {
 			Containers        []struct{ Name string }
 		}
 	}
-	if err := p.hub.Get(t.Context(), "/api/v1/clusters/"+p.member.id+"/metrics/nodes", &nodes); err != nil {
+	if err := p.hub.Get(t.Context(), "/api/v1/clusters/"+p.member.id+"/metrics/nodes?allocatable=true", &nodes); err != nil {
 		t.Fatal(err)
 	}
 	if len(nodes.Items) != 1 || nodes.Items[0].Used.CPU <= 0 || nodes.Items[0].Allocatable.Memory <= 0 || nodes.Items[0].Window <= 0 {
@@ -419,12 +419,16 @@ func (p *podStreams) figures(t *testing.T) {
 
 // events are listed from the index, and streamed, of a cluster and of what they are about.
 func (p *podStreams) events(t *testing.T) {
-	s := p.open(t, p.hub.Token, "/api/v1/stream?what=events&cluster="+p.member.id)
+	s := p.open(t, p.hub.Token, "/api/v1/stream?what=events&regarding=Deployment/default/chat&cluster="+p.member.id)
 	s.until("retry")
 	if _, err := p.cluster.Kubectl(t.Context(), nil, "scale", "deployment/chat", "--replicas=3"); err != nil {
 		t.Fatal(err)
 	}
-	s.until("ScalingReplicaSet")
+	for _, line := range s.until("ScalingReplicaSet") {
+		if strings.Contains(line, `"event":`) {
+			t.Errorf("something else happened: %s", line)
+		}
+	}
 	var list struct {
 		Items []struct {
 			Reason    string

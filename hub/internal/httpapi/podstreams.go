@@ -143,12 +143,17 @@ func metricsOf[T any](items []T, absent *pods.Absence) *metricsAnswer[T] {
 	return out
 }
 
-func (a *API) nodeMetrics(ctx context.Context, in *ClusterPath) (*metricsAnswer[pods.NodeUsage], error) {
-	at, err := a.at(ctx, *in, "metrics")
+type nodeMetricsInput struct {
+	ClusterPath
+	Allocatable bool `query:"allocatable" doc:"also what pods can have of each node; it costs the cluster a list of its nodes"`
+}
+
+func (a *API) nodeMetrics(ctx context.Context, in *nodeMetricsInput) (*metricsAnswer[pods.NodeUsage], error) {
+	at, err := a.at(ctx, in.ClusterPath, "metrics")
 	if err != nil {
 		return nil, err
 	}
-	items, absent, err := a.cfg.Pods.NodeMetrics(ctx, at)
+	items, absent, err := a.cfg.Pods.NodeMetrics(ctx, at, in.Allocatable)
 	return metricsOf(items, absent), err
 }
 

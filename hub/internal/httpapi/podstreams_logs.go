@@ -39,7 +39,8 @@ type logsInput struct {
 
 const logsDoc = "Several containers are merged by the times of their lines: of what isn't followed, wholly; of what is followed, lines that come in within a quarter of a " +
 	"second are put in order. A log that breaks off is opened again where it was. Up to 50 containers are read at once; where more are meant, the stream says so " +
-	"at its beginning, and how to ask for the others. Text has \"pod container line\", and remarks in lines that begin with #. Newline-delimited JSON and the " +
+	"at its beginning, and how to ask for the others. Server-sent events carry a sign of life while nothing is said; where something on the way cuts what is idle, they " +
+	"are the form to ask for. Text has \"pod container line\", and remarks in lines that begin with #. Newline-delimited JSON and the " +
 	"data of server-sent events have objects {time, pod, container, line}; a very long line comes in pieces, all but the last with partial; remarks are {time, pod, " +
 	"container, note, message}, where note is joined, interrupted, resumed, restarted, failed, ended, limited or waiting. The events are line, note and end."
 

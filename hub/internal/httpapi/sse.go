@@ -18,7 +18,7 @@ import (
 )
 
 // sseParameters are the query of the event stream; true are lists.
-var sseParameters = map[string]bool{"cluster": true, "namespace": true, "kind": true, "what": true, "labelSelector": false, "from": false}
+var sseParameters = map[string]bool{"cluster": true, "namespace": true, "kind": true, "what": true, "labelSelector": false, "regarding": false, "from": false}
 
 func (a *API) eventsOperation() *huma.Operation {
 	op := &huma.Operation{
@@ -28,7 +28,7 @@ func (a *API) eventsOperation() *huma.Operation {
 			"client that comes back with it in Last-Event-ID misses nothing.",
 		Responses: answers("text/event-stream", "The stream"),
 	}
-	for _, name := range []string{"cluster", "namespace", "kind", "labelSelector", "what", "from"} {
+	for _, name := range []string{"cluster", "namespace", "kind", "labelSelector", "regarding", "what", "from"} {
 		schema := &huma.Schema{Type: huma.TypeString}
 		if sseParameters[name] {
 			schema = &huma.Schema{Type: huma.TypeArray, Items: schema}
@@ -80,7 +80,7 @@ func (a *API) subscribeEvents(r *http.Request) (*live.Subscription, error) {
 		return nil, err
 	}
 	c := &StreamCommand{What: q["what"], From: from, Scope: StreamScope{
-		Clusters: words(q["cluster"]), Namespaces: q["namespace"], Kinds: q["kind"], Selector: q.Get("labelSelector"),
+		Clusters: words(q["cluster"]), Namespaces: q["namespace"], Kinds: q["kind"], Selector: q.Get("labelSelector"), Regarding: q.Get("regarding"),
 	}}
 	request, err := a.request(r.Context(), principalOf(r.Context()), c)
 	if err != nil {

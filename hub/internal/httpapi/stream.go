@@ -18,6 +18,7 @@ type StreamScope struct {
 	Namespaces []string `json:"namespaces,omitempty"`
 	Kinds      []string `json:"kinds,omitempty"`
 	Selector   string   `json:"selector,omitempty" doc:"label selector; it restricts resources, not edges or events"`
+	Regarding  string   `json:"regarding,omitempty" doc:"what events are about, as Kind.group/namespace/name or Kind/name; it restricts events alone" example:"Pod/shop/web-1"`
 }
 
 // StreamCommand is what a client sends on a WebSocket.
@@ -70,6 +71,13 @@ func (a *API) request(ctx context.Context, p fleet.Principal, c *StreamCommand) 
 	}
 	if r.Scope.Selector, err = query.ParseLabels(c.Scope.Selector); err != nil {
 		return r, err
+	}
+	if c.Scope.Regarding != "" {
+		ref, err := a.ref(ctx, p, r.Scope.Clusters, "regarding", c.Scope.Regarding)
+		if err != nil {
+			return r, err
+		}
+		r.Scope.Regarding = &ref
 	}
 	r.What, err = whats(words(c.What))
 	return r, err

@@ -30,6 +30,7 @@ type Scope struct {
 	Kinds      []topo.GroupKind
 	Namespaces []string
 	Selector   labels.Selector
+	Regarding  *topo.Ref // events about this alone; nil: about anything
 }
 
 // Op is what happened.
@@ -120,7 +121,7 @@ func (s *sieve) diff(v *fleet.View, i *item) (out []Change) {
 	}
 	if s.what[Events] {
 		for n := range i.Events {
-			if e := &i.Events[n]; v.Sees(i.Cluster, e.Namespace) && in(s.scope.Namespaces, e.Namespace) && in(s.scope.Kinds, e.Regarding.GroupKind()) {
+			if e := &i.Events[n]; v.Sees(i.Cluster, e.Namespace) && in(s.scope.Namespaces, e.Namespace) && in(s.scope.Kinds, e.Regarding.GroupKind()) && s.about(e.Regarding) {
 				out = append(out, Change{Op: Update, Event: e})
 			}
 		}
@@ -134,6 +135,8 @@ func (s *sieve) diff(v *fleet.View, i *item) (out []Change) {
 	}
 	return out
 }
+
+func (s *sieve) about(r topo.Ref) bool { return s.scope.Regarding == nil || r == *s.scope.Regarding }
 
 // near tells whether something of that name can be in the scope; what of it can change is looked at elsewhere.
 func (s *sieve) near(r topo.Ref) bool {

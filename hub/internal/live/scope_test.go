@@ -39,6 +39,8 @@ func TestScopes(t *testing.T) {
 		"all":        {admin, Scope{}, []What{Topology, Events}, "add web, update db, add vault, remove n1, update ghost, add db->web, add web->n1, update e1"},
 		"resources":  {admin, Scope{}, []What{Resources}, "add web, update db, add vault, remove n1, remove ghost"},
 		"events":     {admin, Scope{}, []What{Events}, "update e1"},
+		"regarding":  {admin, Scope{Regarding: &topo.Ref{Kind: "Pod", Namespace: "bank", Name: "vault"}}, []What{Events}, "update e1"},
+		"another":    {admin, Scope{Regarding: &topo.Ref{Kind: "Pod", Namespace: "bank", Name: "web"}}, []What{Events, Clusters}, ""},
 		"namespace":  {admin, Scope{Namespaces: []string{"shop"}}, []What{Topology, Events}, "add web, update db, update ghost, add db->web, add web->n1"},
 		"kind":       {admin, Scope{Kinds: []topo.GroupKind{{Kind: "Service"}}}, []What{Topology}, "update db, add db->web"},
 		"selector":   {admin, Scope{Selector: labels.SelectorFromSet(labels.Set{"app": "web"})}, []What{Resources}, "add web, remove db, add vault, remove ghost"},

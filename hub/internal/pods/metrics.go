@@ -88,14 +88,17 @@ func (u *usage) measured(a Amount) Usage {
 	return Usage{Timestamp: u.Timestamp.UTC(), Window: u.Window.Seconds(), Used: a}
 }
 
-// NodeMetrics are those of all nodes, or why there are none.
-func (p *Pods) NodeMetrics(ctx context.Context, where At) ([]NodeUsage, *Absence, error) {
+// NodeMetrics are those of all nodes, with what they have if that is asked for, or why there are none.
+func (p *Pods) NodeMetrics(ctx context.Context, where At, withAllocatable bool) ([]NodeUsage, *Absence, error) {
 	c := p.client(where, "metrics")
 	var list usages
 	if absent, err := c.metrics(ctx, &list, nil, "nodes"); absent != nil || err != nil {
 		return nil, absent, err
 	}
-	has := c.allocatable(ctx)
+	var has map[string]Amount
+	if withAllocatable {
+		has = c.allocatable(ctx)
+	}
 	out := make([]NodeUsage, 0, len(list.Items))
 	for i := range list.Items {
 		u := &list.Items[i]

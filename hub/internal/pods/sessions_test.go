@@ -307,13 +307,13 @@ func TestFiguresOrWhyThereAreNone(t *testing.T) {
 		if answers[nodes] = c.nodes; c.nodes == "" {
 			delete(answers, nodes)
 		}
-		if _, absent, err := v.service().NodeMetrics(t.Context(), anybody); err != nil || absent == nil || absent.Cause != c.want || absent.Reason == "" {
+		if _, absent, err := v.service().NodeMetrics(t.Context(), anybody, true); err != nil || absent == nil || absent.Cause != c.want || absent.Reason == "" {
 			t.Errorf("%+v: %+v, %v", c, absent, err)
 		}
 	}
 	answers[nodes] = `{"items":[{"metadata":{"name":"n1"},"timestamp":"2026-03-01T10:00:00Z","window":"20.5s","usage":{"cpu":"1500m","memory":"2Mi"}}]}`
 	answers["/api/v1/nodes"] = `{"items":[{"metadata":{"name":"n1"},"status":{"allocatable":{"cpu":"4","memory":"8Gi"}}}]}`
-	got, _, err := v.service().NodeMetrics(t.Context(), anybody)
+	got, _, err := v.service().NodeMetrics(t.Context(), anybody, true)
 	if err != nil || len(got) != 1 || got[0].Used != (Amount{1.5, 2 << 20}) || got[0].Window != 20.5 || *got[0].Allocatable != (Amount{4, 8 << 30}) {
 		t.Errorf("%+v, %v", got, err)
 	}
