@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -80,27 +79,49 @@ func (s *side) run(ctx context.Context, st command) (said, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, stepLimit, fmt.Errorf("not within %s", stepLimit))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", "set -o pipefail; . ./lib.sh; "+st.text)
-	cmd.Dir, cmd.Env, cmd.WaitDelay = s.dir, s.env, 3*time.Second
-	var out, errs bytes.Buffer
+	cmd.Dir, cmd.Env = s.dir, s.env
+	// Files, not pipes: those would be waited for as long as something that was left behind holds them.
+	out, errs, err := s.papers()
+	if err != nil {
+		return said{}, err
+	}
+	defer func() { _, _ = out.Close(), errs.Close() }()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	var err error
+	cmd.Stdout, cmd.Stderr = out, errs
 	if st.terminal {
-		err = atTerminal(cmd, &out)
+		err = atTerminal(cmd, out)
 	} else {
 		err = cmd.Run()
 	}
 	if cmd.Process != nil {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // mostly there is nothing left
 	}
-	if ctx.Err() != nil {
-		return said{}, fmt.Errorf("%w; so far: %s%s", context.Cause(ctx), out.String(), errs.String())
-	}
 	if exited := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exited) {
 		return said{}, err
 	}
-	return said{out.String(), errs.String(), cmd.ProcessState.ExitCode()}, nil
+	words := said{code: cmd.ProcessState.ExitCode()}
+	if words.out, words.errs, err = wordsIn(out.Name()), wordsIn(errs.Name()), nil; ctx.Err() != nil {
+		err = fmt.Errorf("%w; so far: %s%s", context.Cause(ctx), words.out, words.errs)
+	}
+	return words, err
+}
+
+// papers are the files that a step's words go to.
+func (s *side) papers() (out, errs *os.File, err error) {
+	if out, err = os.Create(filepath.Join(s.dir, ".out")); err != nil {
+		return nil, nil, err
+	}
+	errs, err = os.Create(filepath.Join(s.dir, ".err"))
+	return out, errs, err
+}
+
+func wordsIn(file string) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
 }
 
 // atTerminal runs a command in a session of its own, at a terminal of 30 lines and 100 columns.
@@ -207,7 +228,6 @@ var alike = []struct {
 	// What client-go says of a request that it has itself given up, when that happens to be under way.
 	{regexp.MustCompile(`LOG request\.go:\d+\] "Unexpected error when reading response body" err="context canceled"\n`), ""},
 	{regexp.MustCompile(`LOG v\d\.go:\d+\] "Encoding terminal size failed" err="websocket: close sent"\n`), ""},
-	{regexp.MustCompile(`\b1[6-9]\d{8}\b`), "SECONDS"},
 	{regexp.MustCompile(`((?i:resource ?version)"?: *"?)\d+`), "${1}RV"},
 	{regexp.MustCompile(`\(x\d+ over [^)]*\)`), ""},
 	{regexp.MustCompile(`\b(\d+d)?(\d+h)?(\d+m)?\d+s\b|\b\d+[mhd](\d+[mhs])?(\s|\)|$)`), "AGE "},
@@ -215,6 +235,7 @@ var alike = []struct {
 	{regexp.MustCompile(`(-[bcdfghjklmnpqrstvwxz2456789]{8,10})?-[bcdfghjklmnpqrstvwxz2456789]{5}\b`), "-ID"},
 	{regexp.MustCompile(`local-[abc]\b`), "ZONE"},
 	{regexp.MustCompile(`(LIVE|MERGED)-\d+`), "$1"},
+	{regexp.MustCompile(`\b1[6-9]\d{8}\b`), "SECONDS"},
 	{regexp.MustCompile(`through-node-\d`), "NODE"},
 	{regexp.MustCompile(`(127\.0\.0\.1|\[::1\]):\d+`), "$1:PORT"},
 	{regexp.MustCompile(`(Handling connection for )\d+`), "${1}PORT"},

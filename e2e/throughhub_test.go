@@ -107,7 +107,7 @@ func (th *through) side(t *testing.T, w way, scenario string) *side {
 	bin := th.programs(t, filepath.Join(s.dir, "bin"))
 	s.env = []string{
 		"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + s.dir, "KUBECONFIG=" + filepath.Join(s.dir, "kubeconfig"), "KUBECACHEDIR=" + filepath.Join(s.dir, "cache"),
-		"NS=" + s.namespace, "SIDE=" + s.name, "LC_ALL=C", "TERM=xterm", "TMPDIR=" + s.dir,
+		"NS=" + s.namespace, "SIDE=" + s.name, "LC_ALL=C", "TERM=xterm", "TMPDIR=" + s.dir, "TALKER=" + th.TalkerLog(),
 	}
 	s.normal = newNormalizer(map[string]string{
 		server: "SERVER", strings.TrimPrefix(server, "https://"): "SERVER", s.dir: "DIR", s.namespace: scenario + "-N",

@@ -165,9 +165,12 @@ func (c *Cluster) writeLogs() error {
 	return nil
 }
 
-// Talk adds a line to what every container called "talker" has logged.
+// TalkerLog is the file that holds what every container called "talker" has logged.
+func (c *Cluster) TalkerLog() string { return c.path("talker.log") }
+
+// Talk adds a line to it.
 func (c *Cluster) Talk(line string) error {
-	f, err := os.OpenFile(c.path("talker.log"), os.O_APPEND|os.O_WRONLY, 0)
+	f, err := os.OpenFile(c.TalkerLog(), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return fmt.Errorf("log: %w", err)
 	}

@@ -204,7 +204,14 @@ func onTerminal(c *exec.Cmd, in io.Reader, out io.Writer, resize <-chan remoteco
 	if err != nil {
 		return err
 	}
-	defer func() { _ = master.Close() }()
+	var using sync.Mutex // the size may still change when the command has ended
+	open := true
+	defer func() {
+		using.Lock()
+		defer using.Unlock()
+		open = false
+		_ = master.Close()
+	}()
 	c.Stdin, c.Stdout, c.Stderr = slave, slave, slave
 	if err := c.Start(); err != nil {
 		_ = slave.Close()
@@ -216,7 +223,11 @@ func onTerminal(c *exec.Cmd, in io.Reader, out io.Writer, resize <-chan remoteco
 	}
 	go func() { // the channel is closed with the connection
 		for size := range resize {
-			_ = pty.Setsize(master, &pty.Winsize{Rows: size.Height, Cols: size.Width})
+			using.Lock()
+			if open {
+				_ = pty.Setsize(master, &pty.Winsize{Rows: size.Height, Cols: size.Width})
+			}
+			using.Unlock()
 		}
 	}()
 	said := make(chan struct{})

@@ -6,6 +6,15 @@ says() {
 	echo "$1 never said $2:" >&2; cat "$1" >&2; exit 97
 }
 
+# in_time COMMAND... must succeed within a minute; what it says until then is nobody's concern.
+in_time() {
+	for _ in $(seq 150); do "$@" >/dev/null 2>&1 && return 0; sleep 0.4; done
+	"$@"
+}
+
+# talk WORDS... is something that the containers called talker, of both sides, say.
+talk() { echo "$(date -u +%Y-%m-%dT%H:%M:%S.%NZ) stdout F $*" >>"$TALKER"; }
+
 # aside COMMAND... runs it aside, with its output in ./aside, until the line ends or calls ended.
 aside() { rm -f aside; "$@" >aside 2>&1 & aside=$!; }
 
