@@ -31,14 +31,27 @@ func (b *body) Read(p []byte) (int, error) {
 
 func (b *body) note(err error) {
 	switch {
+	case err == nil:
 	case err == io.EOF: //nolint:errorlint // readers give it as it is
 		b.pass.over(nil)
-	case err != nil && b.pass.lasts() && b.pass.ctx.Err() != nil: // one side has ended it
+	case b.pass.ctx.Err() != nil:
+		b.pass.left()
+	case b.pass.changed():
 		b.pass.over(nil)
-	case err != nil && b.pass.ctx.Err() != nil:
-		b.pass.over(errCutOff)
-	case err != nil:
+	default:
 		b.pass.over(fault.Wrap(err, fault.Unavailable, "the answer was cut off%s", because(err)))
+	}
+}
+
+// changed tells of what the cluster did, whatever becomes of its answer.
+func (s *passage) changed() bool { return !s.lasts() && !s.request.Reads() }
+
+// left ends the passage where one side has ended it in the middle.
+func (s *passage) left() {
+	if s.lasts() || s.changed() {
+		s.over(nil)
+	} else {
+		s.over(errCutOff)
 	}
 }
 
@@ -47,11 +60,7 @@ var errCutOff = fault.New(fault.Unavailable, "the client took no more of the ans
 // Close also ends what the client took in part only. What lasts ends so.
 func (b *body) Close() error {
 	err := b.ReadCloser.Close()
-	if b.pass.lasts() {
-		b.pass.over(nil)
-	} else {
-		b.pass.over(errCutOff)
-	}
+	b.pass.left()
 	return err
 }
 

@@ -231,6 +231,10 @@ func because(err error) string {
 // answered puts around an answer's body what ends the passage with it.
 func (s *passage) answered(resp *http.Response) *http.Response {
 	s.status = resp.StatusCode
+	if resp.Body == http.NoBody {
+		s.over(nil)
+		return resp
+	}
 	inner := body{ReadCloser: resp.Body, pass: s}
 	rw, upgraded := resp.Body.(io.ReadWriteCloser)
 	switch {
