@@ -36,6 +36,7 @@ type aboutEvent struct {
 var eventFields = map[string]func(*query.Event) string{
 	"metadata.name":            func(e *query.Event) string { return e.Name },
 	"metadata.namespace":       func(e *query.Event) string { return e.Namespace },
+	aboutVersion:               func(e *query.Event) string { return e.Regarding.Group },
 	"involvedObject.kind":      func(e *query.Event) string { return e.Regarding.Kind },
 	"involvedObject.namespace": func(e *query.Event) string { return e.Regarding.Namespace },
 	"involvedObject.name":      func(e *query.Event) string { return e.Regarding.Name },
@@ -46,7 +47,15 @@ var eventFields = map[string]func(*query.Event) string{
 	"type":                     func(e *query.Event) string { return e.Type },
 }
 
+// aboutVersion is compared by the group alone: the hub tells what an event is about by its kind, whatever the version.
+const aboutVersion = "involvedObject.apiVersion"
+
 func eventCondition(name, want string, not bool) (aboutEvent, error) {
+	if group, _, grouped := strings.Cut(want, "/"); name == aboutVersion {
+		if want = ""; grouped {
+			want = group
+		}
+	}
 	if _, ok := eventFields[name]; !ok {
 		known := slices.Sorted(maps.Keys(eventFields))
 		return aboutEvent{}, badRequest("fieldSelector: events can't be selected by %q here, only by %s, %s", name, clusterField, strings.Join(known, ", "))

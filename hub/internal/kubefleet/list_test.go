@@ -211,11 +211,13 @@ func alike(got, want string) bool {
 func TestEvents(t *testing.T) {
 	r := newRig(t)
 	for ask, want := range map[string]string{
-		"/api/v1/namespaces/bank/events":                         "eu-1/vault.1 us-1/vault.1",
-		"/api/v1/events?fieldSelector=type=Warning,cluster=eu-1": "eu-1/web-b.1",
-		"/api/v1/events?fieldSelector=involvedObject.kind!=Pod":  "",
-		"/clusters/eu-1/api/v1/events?limit=1":                   "eu-1/web-b.1",
-		"/api/v1/events?labelSelector=app":                       "",
+		"/api/v1/namespaces/bank/events":                                                       "eu-1/vault.1 us-1/vault.1",
+		"/api/v1/events?fieldSelector=type=Warning,cluster=eu-1":                               "eu-1/web-b.1",
+		"/api/v1/events?fieldSelector=involvedObject.kind!=Pod":                                "",
+		"/clusters/eu-1/api/v1/events?limit=1":                                                 "eu-1/web-b.1",
+		"/api/v1/events?fieldSelector=involvedObject.apiVersion=v1,reason=Failed,cluster=us-1": "us-1/web-b.1",
+		"/api/v1/events?fieldSelector=involvedObject.apiVersion=apps/v1":                       "",
+		"/api/v1/events?labelSelector=app":                                                     "",
 		"/api/v1/namespaces/shop/events?fieldSelector=" + url.QueryEscape("involvedObject.name=web-a,involvedObject.namespace=shop,involvedObject.uid=uid-Pod shop/web-a"): "",
 	} {
 		p := r.get(ask)
@@ -232,7 +234,7 @@ func TestEvents(t *testing.T) {
 	if p := r.get("/clusters/us-1/api/v1/namespaces/shop/events/web-b.1"); p.at("count") != 7.0 || p.at("involvedObject.name") != "web-b" {
 		t.Errorf("one: %s", p.text)
 	}
-	r.get("/api/v1/events?fieldSelector=color=red").refused(http.StatusBadRequest, metav1.StatusReasonBadRequest, `can't be selected by "color" here, only by cluster, involvedObject.kind`)
+	r.get("/api/v1/events?fieldSelector=color=red").refused(http.StatusBadRequest, metav1.StatusReasonBadRequest, `can't be selected by "color" here, only by cluster, involvedObject.apiVersion, involvedObject.kind`)
 }
 
 func sortedWords(s string) string {
