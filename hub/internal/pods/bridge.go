@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -30,8 +31,9 @@ const (
 var errOver = errors.New("the session is over")
 
 // bridge carries a client's connection until one of the directions ends, the client is gone or ctx ends. The first who ends says farewell, with
-// errOver or why it isn't that; then the connection is closed. ctx isn't that of the directions: the farewell comes before they are cut.
-func bridge(ctx context.Context, conn *websocket.Conn, t Terms, bye func(error), directions ...func(context.Context) error) {
+// errOver or why it isn't that; then the connection is closed. ctx isn't that of the directions: the farewell comes before they are cut. held tells that
+// what the client sent waits to be taken by the cluster.
+func bridge(ctx context.Context, conn *websocket.Conn, t Terms, held *atomic.Bool, bye func(error), directions ...func(context.Context) error) {
 	within, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	g, within := errgroup.WithContext(within)
@@ -45,7 +47,7 @@ func bridge(ctx context.Context, conn *websocket.Conn, t Terms, bye func(error),
 	for _, direction := range directions {
 		g.Go(func() error { return end(direction(within)) })
 	}
-	g.Go(func() error { return end(ping(within, conn, t)) })
+	g.Go(func() error { return end(ping(within, conn, t, held)) })
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -65,8 +67,8 @@ func (t Terms) why(err error) error {
 	return t.Why(err)
 }
 
-// ping finds clients that are gone.
-func ping(ctx context.Context, conn *websocket.Conn, t Terms) error {
+// ping finds clients that are gone. While what one sent isn't taken, his signs of life aren't read either: then only a connection that is broken tells.
+func ping(ctx context.Context, conn *websocket.Conn, t Terms, held *atomic.Bool) error {
 	tick := time.NewTicker(t.Ping)
 	defer tick.Stop()
 	for {
@@ -75,7 +77,7 @@ func ping(ctx context.Context, conn *websocket.Conn, t Terms) error {
 			return nil
 		case <-tick.C:
 		}
-		if err := pong(ctx, conn, t.Gone); err != nil {
+		if err := pong(ctx, conn, t.Gone); err != nil && (!held.Load() || !errors.Is(err, context.DeadlineExceeded)) {
 			return errOver
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/coder/websocket"
 	corev1 "k8s.io/api/core/v1"
@@ -68,7 +69,10 @@ const (
 const maxOutput = 16 << 20 // bytes of one message of a cluster
 
 // Shell is a command that runs in a container.
-type Shell struct{ conn *websocket.Conn }
+type Shell struct {
+	conn *websocket.Conn
+	held atomic.Bool
+}
 
 // Exec runs a command. The session ends with Serve.
 func (p *Pods) Exec(ctx context.Context, where At, q ExecQuery) (*Shell, error) {
@@ -94,7 +98,7 @@ func (p *Pods) Exec(ctx context.Context, where At, q ExecQuery) (*Shell, error) 
 		return nil, broken(ctx, err)
 	}
 	conn.SetReadLimit(maxOutput)
-	return &Shell{conn}, nil
+	return &Shell{conn: conn}, nil
 }
 
 func usualContainer(p *corev1.Pod) string {
@@ -156,15 +160,15 @@ func (s *Shell) Serve(ctx context.Context, client *websocket.Conn, t Terms) {
 	client.SetReadLimit(maxInput)
 	defer func() { _ = s.conn.CloseNow() }()
 	bye := func(err error) { s.farewell(ctx, client, err) }
-	up := func(ctx context.Context) error { return s.input(ctx, client, t) }
+	up := func(ctx context.Context) error { return s.input(ctx, client) }
 	down := func(ctx context.Context) error { return s.output(ctx, client, t) }
-	bridge(ctx, client, t, bye, up, down)
+	bridge(ctx, client, t, &s.held, bye, up, down)
 }
 
 // Close ends a session that wasn't served.
 func (s *Shell) Close() { _ = s.conn.CloseNow() }
 
-func (s *Shell) input(ctx context.Context, client *websocket.Conn, t Terms) error {
+func (s *Shell) input(ctx context.Context, client *websocket.Conn) error {
 	for {
 		kind, message, err := client.Read(ctx)
 		if err != nil {
@@ -173,7 +177,10 @@ func (s *Shell) input(ctx context.Context, client *websocket.Conn, t Terms) erro
 		if err := s.allowed(kind, message); err != nil {
 			return err
 		}
-		if err := send(ctx, s.conn, message, t.Gone); err != nil {
+		s.held.Store(true) // however long: what runs there may have else to do
+		err = s.conn.Write(ctx, websocket.MessageBinary, message)
+		s.held.Store(false)
+		if err != nil {
 			return fault.Wrap(err, fault.Unavailable, "the connection to the cluster broke")
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -58,6 +59,7 @@ func portNumber(text string) (int, error) {
 type Forwarding struct {
 	conn   httpstream.Connection
 	data   httpstream.Stream
+	held   atomic.Bool
 	failed chan string // what went wrong at the pod; "" where nothing did
 }
 
@@ -75,6 +77,7 @@ func (p *Pods) Forward(ctx context.Context, where At, q ForwardQuery) (*Forwardi
 	if err != nil {
 		return nil, err
 	}
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	f, err := connect(conn, port)
 	if err != nil {
 		_ = conn.Close()
@@ -251,7 +254,7 @@ func (f *Forwarding) Serve(ctx context.Context, client *websocket.Conn, t Terms)
 		}
 		_ = f.conn.Close() // ends the direction that waits for the pod
 	}
-	bridge(ctx, client, t, bye, up, down)
+	bridge(ctx, client, t, &f.held, bye, up, down)
 }
 
 func (f *Forwarding) input(ctx context.Context, client *websocket.Conn) error {
@@ -265,7 +268,10 @@ func (f *Forwarding) input(ctx context.Context, client *websocket.Conn) error {
 		case len(message) == 0:
 			_ = f.data.Close() // of our direction
 		default:
-			if _, err := f.data.Write(message); err != nil {
+			f.held.Store(true)
+			_, err := f.data.Write(message)
+			f.held.Store(false)
+			if err != nil {
 				return f.why(err)
 			}
 		}
