@@ -35,7 +35,7 @@ func (c *Client) Open(ctx context.Context, method, path, accept string, in *Body
 		return nil, c.noAnswer(err)
 	}
 	if resp.StatusCode/100 == 2 {
-		return &opened{resp.Body, cancel}, nil
+		return &opened{resp.Body, cancel, c.cfg.Hub}, nil
 	}
 	defer cancel(nil)
 	defer resp.Body.Close()
@@ -66,6 +66,16 @@ func (c *Client) start(ctx context.Context, method, path, accept string, in *Bod
 type opened struct {
 	io.ReadCloser
 	cancel context.CancelCauseFunc
+	hub    string
+}
+
+// Read tells an end that is none from the end.
+func (o *opened) Read(b []byte) (int, error) {
+	n, err := o.ReadCloser.Read(b)
+	if err == nil || err == io.EOF || errors.Is(err, context.Canceled) { //nolint:errorlint // an end comes bare
+		return n, err
+	}
+	return n, fault.Wrap(&unreachable{err}, fault.Unavailable, "what %s sends has broken off", o.hub)
 }
 
 func (o *opened) Close() error {

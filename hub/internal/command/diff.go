@@ -110,7 +110,7 @@ func (a *app) leaveOut(d *client.Diff, which string) {
 		return which == "none" || which == "kept" && x != nil && (moved[[2]string{x.Cluster, x.Source.ID}] || moved[[2]string{x.Cluster, x.Target.ID}])
 	})
 	if n := before - len(d.Edges); n > 0 {
-		a.say("note: %s relationships aren't shown; --relationships all shows them", number(n))
+		a.say("note: %s relationships are left out; --relationships all shows them", number(n))
 	}
 }
 

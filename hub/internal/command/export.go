@@ -135,17 +135,7 @@ func (a *app) export(ctx context.Context, s *session, w scope, want exportReques
 		return err
 	}
 	p.stop()
-	if _, err = io.Copy(a.Out, answer); err != nil {
-		return broken(err)
-	}
-	return nil
-}
-
-// broken is why a file isn't whole.
-func broken(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return fault.Wrap(err, fault.Unavailable, "the file isn't whole: the hub broke it off")
-	}
+	_, err = io.Copy(a.Out, answer)
 	return err
 }
 
@@ -156,7 +146,7 @@ func write(path string, from io.Reader) (int64, error) {
 		return 0, fault.Wrap(err, fault.BadRequest, "the file can't be written")
 	}
 	n, err := io.Copy(temp, from)
-	err = errors.Join(broken(err), temp.Close())
+	err = errors.Join(err, temp.Close())
 	if err == nil {
 		err = os.Chmod(temp.Name(), 0o644) //nolint:gosec // it is no secret: umask would have let others read it too
 	}

@@ -236,10 +236,26 @@ func manifestOf(w scope) string {
 
 // now is when ages are counted from: the moment that is shown, where that is a past one.
 func (a *app) now(w scope, m client.Meta) time.Time {
-	if w.at != "" && !m.At.IsZero() {
+	now := time.Now()
+	if w.at == "" {
+		return now
+	}
+	if t, err := time.Parse(time.RFC3339Nano, w.at); err == nil {
+		return t
+	}
+	ago := strings.TrimPrefix(w.at, "-")
+	if days, ok := strings.CutSuffix(ago, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil {
+			return now.AddDate(0, 0, -n)
+		}
+	}
+	if d, err := time.ParseDuration(ago); err == nil {
+		return now.Add(-d)
+	}
+	if !m.At.IsZero() { // a position, which has an instant
 		return m.At
 	}
-	return time.Now()
+	return now
 }
 
 // resourcePath is where a resource is in the hub's interface.

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -27,7 +28,10 @@ const asCommand = "COMMAND_TEST_RUNS"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
-		os.Exit(Run(context.Background(), Process{Args: os.Args, In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Version: "v0-test"}))
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		code := Run(ctx, Process{Args: os.Args, In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Version: "v0-test"})
+		stop()
+		os.Exit(code)
 	}
 	os.Exit(m.Run())
 }
@@ -44,6 +48,8 @@ type hub struct {
 	failing int // status of every answer, if not 0
 	made    int // tickets
 	agent   string
+	answers map[string]any // by path: a value, or a func(*http.Request) any that gives one; an error is answered as a problem, a string as it is
+	asked   []string       // paths and queries of those, in the order they came
 }
 
 func newHub(t *testing.T) *hub {
@@ -59,11 +65,20 @@ func newHub(t *testing.T) *hub {
 			{"id":"c1","name":"eu-1","version":"v1.37.2","resources":1234,"freshness":{"state":"live","lastHeard":"`+heard+`"}},
 			{"id":"c2","name":"us-1","resources":0,"freshness":{"state":"never"}}]}`)
 	})
+	mux.HandleFunc("POST /api/v1/clusters", func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ Name string }
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.Name == "taken" {
+			httpfault.Write(w, "r-20", fault.New(fault.Conflict, "another cluster is called so"))
+			return
+		}
+		h.answer(w, `{"id":"c9","token":"kbl1.x","command":"helm install"}`)
+	})
 	mux.HandleFunc("GET /api/v1/clusters", func(w http.ResponseWriter, _ *http.Request) {
 		h.answer(w, `{"position":7,"items":[{"id":"c1","name":"eu-1","freshness":{"state":"live"}},{"id":"c2","name":"us-1","freshness":{"state":"never"}}]}`)
 	})
 	mux.HandleFunc("GET /api/v1/kubeconfig", h.kubeconfig)
 	mux.HandleFunc("GET /api/v1/clusters/{cluster}/kubeconfig", h.kubeconfig)
+	mux.HandleFunc("/", h.told)
 	h.Server = httptest.NewTLSServer(h.guard(mux))
 	t.Cleanup(h.Close)
 	return h
@@ -93,6 +108,45 @@ func (h *hub) guard(next http.Handler) http.Handler {
 func (h *hub) answer(w http.ResponseWriter, text string) {
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write([]byte(text))
+}
+
+// told answers what a test says.
+func (h *hub) told(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	h.asked = append(h.asked, r.URL.RequestURI())
+	v := h.answers[r.URL.Path]
+	h.mu.Unlock()
+	if f, ok := v.(func(*http.Request) any); ok {
+		v = f(r)
+	}
+	switch v := v.(type) {
+	case nil:
+		httpfault.Write(w, "r-19", fault.New(fault.NotFound, "nothing is at %s", r.URL.Path))
+	case error:
+		httpfault.Write(w, "r-19", v)
+	case string:
+		_, _ = w.Write([]byte(v))
+	case http.HandlerFunc:
+		v(w, r)
+	default:
+		text, err := json.Marshal(v)
+		if err != nil {
+			h.t.Error(err)
+		}
+		h.answer(w, string(text))
+	}
+}
+
+// tells makes the hub answer, and forgets what was asked.
+func (h *hub) tells(answers map[string]any) {
+	h.set(func() { h.answers, h.asked = answers, nil })
+}
+
+// heard is what was asked of what a test told.
+func (h *hub) heard() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.asked
 }
 
 func (h *hub) ticket(w http.ResponseWriter, r *http.Request) {
@@ -181,7 +235,8 @@ const loginsFile = ".config/kubilitics/logins.json"
 func (d *desk) command(in string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(d.t.Context(), os.Args[0], args...)
 	cmd.Args[0] = d.name
-	cmd.Env = append([]string{asCommand + "=1", "HOME=" + d.home, "XDG_CONFIG_HOME=" + d.home + "/.config", "XDG_CACHE_HOME=" + d.home + "/.cache", "PATH="}, d.env...)
+	cmd.Env = append([]string{asCommand + "=1", "HOME=" + d.home, "XDG_CONFIG_HOME=" + d.home + "/.config", "XDG_CACHE_HOME=" + d.home + "/.cache", "PATH=", "TZ=UTC"}, d.env...)
+	cmd.Dir = d.home
 	cmd.Stdin = strings.NewReader(in)
 	return cmd
 }

@@ -73,7 +73,7 @@ func (s *session) stream(ctx context.Context, from stream, into chan<- logLine) 
 			case ctx.Err() != nil:
 				return ctx.Err()
 			}
-			return fault.Wrap(err, fault.Unavailable, "the logs of %s broke off", from.cluster.Name)
+			return fault.Wrap(err, fault.Internal, "the logs of %s can't be read", from.cluster.Name)
 		}
 		select {
 		case into <- line:

@@ -6,7 +6,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -189,7 +188,7 @@ func (s *session) clusterCell(id string, m client.Meta) cell {
 	return cell{text: name}
 }
 
-// offline tells of the clusters that aren't connected, for each the age of what is shown.
+// offline tells of the clusters that aren't connected, or weren't at the moment that is shown.
 func (a *app) offline(s *session, m client.Meta) {
 	for _, c := range s.known {
 		f, ok := m.Freshness[c.ID]
@@ -200,10 +199,6 @@ func (a *app) offline(s *session, m client.Meta) {
 			a.say("note: %s has never been connected", c.Name)
 			continue
 		}
-		at := m.At
-		if at.IsZero() {
-			at = time.Now()
-		}
-		a.say("note: %s is offline: it is shown as it was %s before, at %s", c.Name, age(&f.LastHeard, at), clock(f.LastHeard))
+		a.say("note: %s is offline: it is shown as it was when it was last heard, at %s", c.Name, clock(f.LastHeard))
 	}
 }
