@@ -30,7 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // rig is the face over a real store, served on loopback to whoever is the principal at the time: two clusters of one shop, of which us-1 is offline.
 type rig struct {
-	t      *testing.T
+	t      testing.TB
 	store  store.Store
 	live   *live.Live
 	url    string
@@ -41,7 +41,7 @@ type rig struct {
 	gone error // why the principal's authentication has ended
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	st, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "hub.db"), Migrate: true})
 	if err != nil {
@@ -149,7 +149,7 @@ func (r *rig) revoke() {
 
 // reply is an answer, read to its end.
 type reply struct {
-	t      *testing.T
+	t      testing.TB
 	status int
 	header http.Header
 	text   string

@@ -20,7 +20,7 @@ import (
 
 // events is an open watch.
 type events struct {
-	t     *testing.T
+	t     testing.TB
 	lines *bufio.Scanner
 	resp  *http.Response
 }
