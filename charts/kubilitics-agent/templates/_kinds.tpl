@@ -145,6 +145,9 @@ storagemigration.k8s.io:
 {{- define "kubilitics-agent.readRules" -}}
 {{- $read := list "get" "list" "watch" -}}
 {{- $excluded := fromJsonArray (include "kubilitics-agent.excluded" .) -}}
+{{- if has "Event" $excluded -}}
+{{- $excluded = append $excluded "Event.events.k8s.io" -}}{{- /* the same objects, by another name */ -}}
+{{- end -}}
 {{- $known := fromYaml (include "kubilitics-agent.kinds" .) -}}
 {{- $rules := list -}}
 {{- $whole := list -}}
