@@ -36,7 +36,7 @@ func TestOperations(t *testing.T) {
 	}{
 		{"documents that can't be read", o.unreadable}, {"apply", o.apply}, {"conflicts", o.conflicts}, {"a dry run of apply", o.applyDry}, {"kinds and their objects", o.customKind},
 		{"names", o.names}, {"one object", o.object}, {"preconditions", o.preconditions}, {"what is refused", o.refused}, {"scale", o.scale}, {"rollouts", o.rollouts},
-		{"triggered jobs", o.trigger}, {"impact", o.impact}, {"drains", o.drain}, {"who may", o.rights}, {"a Secret's diff", o.secretDiff}, {"not connected", o.offline},
+		{"triggered jobs", o.trigger}, {"impact", o.impact}, {"drains", o.drain}, {"who may", o.rights}, {"a Secret's diff", o.secretDiff}, {"on record", o.recorded}, {"not connected", o.offline},
 	} {
 		t.Run(step.name, step.run)
 	}
@@ -764,6 +764,39 @@ func (o *operations) secretDiff(t *testing.T) {
 	for _, w := range []string{"hush", "aHVzaC", "stays-put", "c3RheXM"} {
 		if bytes.Contains(a.body, []byte(w)) {
 			t.Errorf("the diff of a Secret holds %q: %s", w, a.body)
+		}
+	}
+}
+
+// What operations do is on record request by request, under their names, and nothing that a Secret holds.
+func (o *operations) recorded(t *testing.T) {
+	type record struct {
+		Via, Verb, Resource, Namespace, Name, Outcome, Request string
+		DryRun                                                 bool
+	}
+	read := func(query string) (out []record) {
+		t.Helper()
+		return get[page[record]](t, &o.hub.Client, "/api/v1/audit?limit=1000&writes=true&cluster="+o.member.id+query).Items
+	}
+	for via, want := range map[string][2]string{
+		"scale": {"patch", "deployments/scale"}, "restart": {"patch", "deployments"}, "undo": {"patch", "statefulsets"}, "cordon": {"patch", "nodes"}, "drain": {"create", "pods/eviction"},
+		"trigger": {"create", "jobs"}, "apply": {"patch", "configmaps"}, "create": {"create", "configmaps"}, "delete": {"delete", "poddisruptionbudgets"},
+	} {
+		list := read("&via=" + via)
+		if !slices.ContainsFunc(list, func(r record) bool { return r.Verb == want[0] && r.Resource == want[1] && r.Outcome == "done" }) {
+			t.Errorf("%s: no %v among %d: %+v", via, want, len(list), list)
+		}
+	}
+	if !slices.ContainsFunc(read("&via=drain"), func(r record) bool { return r.DryRun && r.Resource == "pods/eviction" }) {
+		t.Error("a dry run of a drain isn't on record as one")
+	}
+	whole, err := o.hub.Text(t.Context(), "/api/v1/audit/export?format=ndjson")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range []string{"hush", "aHVzaC", "stays-put"} {
+		if strings.Contains(whole, value) {
+			t.Errorf("the record holds %q", value)
 		}
 	}
 }

@@ -167,7 +167,7 @@ func (p *parser) document(number int, c chunk) {
 	switch {
 	case err != nil:
 		line, why := lineOf(err)
-		last := bytes.Count(bytes.TrimSpace(c.text), []byte("\n")) + c.begins() - c.line // a parser that misses something finds that out behind the end
+		last := bytes.Count(bytes.TrimRight(c.text, " \t\r\n"), []byte("\n")) // a parser that misses something finds that out behind the end
 		p.fail(number, c.line+min(line, last), "%s", why)
 	case string(bytes.TrimSpace(text)) == "null": // empty, or comments alone
 	default:

@@ -333,10 +333,10 @@ func budgetSays(err error) (why string, budget bool) {
 // departure is the request by which a Pod goes, that very one and none that came after it by the same name.
 func (d *Drain) departure(p *PodPlan) (call, error) {
 	o := metav1.DeleteOptions{GracePeriodSeconds: d.options.Grace, Preconditions: &metav1.Preconditions{UID: new(types.UID(p.UID))}}
-	if d.options.DryRun {
-		o.DryRun = []string{metav1.DryRunAll}
-	}
 	c := call{method: http.MethodDelete, kind: d.pods, namespace: p.Namespace, name: p.Name, contentType: "application/json", once: true}
+	if d.options.DryRun {
+		o.DryRun, c.query = []string{metav1.DryRunAll}, url.Values{"dryRun": {metav1.DryRunAll}} // the query is what the record shows
+	}
 	var body any = o
 	if !d.options.DisableEviction {
 		c.method, c.subresource = http.MethodPost, "eviction"

@@ -310,6 +310,9 @@ func (t *Target) Delete(ctx context.Context, p Place, d Deletion) (*Result, erro
 	}
 	c := f.call(http.MethodDelete)
 	c.contentType = "application/json"
+	if d.DryRun {
+		c.query = url.Values{"dryRun": {metav1.DryRunAll}} // the body counts for the cluster, the query is what the record shows
+	}
 	if c.body, err = json.Marshal(d.options()); err != nil {
 		return nil, err
 	}
