@@ -31,9 +31,9 @@ const (
 var errOver = errors.New("the session is over")
 
 // bridge carries a client's connection until one of the directions ends, the client is gone or ctx ends. The first who ends says farewell, with
-// errOver or why it isn't that; then the connection is closed. ctx isn't that of the directions: the farewell comes before they are cut. held tells that
-// what the client sent waits to be taken by the cluster.
-func bridge(ctx context.Context, conn *websocket.Conn, t Terms, held *atomic.Bool, bye func(error), directions ...func(context.Context) error) {
+// errOver or why it isn't that; then the connection is closed. ctx isn't that of the directions: the farewell comes before they are cut. from is what
+// is known of the client.
+func bridge(ctx context.Context, conn *websocket.Conn, t Terms, from *life, bye func(error), directions ...func(context.Context) error) {
 	within, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	g, within := errgroup.WithContext(within)
@@ -47,7 +47,7 @@ func bridge(ctx context.Context, conn *websocket.Conn, t Terms, held *atomic.Boo
 	for _, direction := range directions {
 		g.Go(func() error { return end(direction(within)) })
 	}
-	g.Go(func() error { return end(ping(within, conn, t, held)) })
+	g.Go(func() error { return end(ping(within, conn, t, from)) })
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -67,8 +67,27 @@ func (t Terms) why(err error) error {
 	return t.Why(err)
 }
 
-// ping finds clients that are gone. While what one sent isn't taken, his signs of life aren't read either: then only a connection that is broken tells.
-func ping(ctx context.Context, conn *websocket.Conn, t Terms, held *atomic.Bool) error {
+// life is what is known of a client beside his answers to pings, which come behind all that he sends.
+type life struct {
+	held  atomic.Bool  // what he sent waits to be taken by the cluster
+	heard atomic.Int64 // when the last of it came, in nanoseconds since 1970
+}
+
+// pass lets the cluster take a message of a client, however long it takes: what runs there may have else to do.
+func (l *life) pass(take func() error) error {
+	l.held.Store(true)
+	err := take()
+	l.heard.Store(time.Now().UnixNano())
+	l.held.Store(false)
+	return err
+}
+
+func (l *life) silent(limit time.Duration) bool {
+	return !l.held.Load() && time.Since(time.Unix(0, l.heard.Load())) > limit
+}
+
+// ping finds clients that are gone.
+func ping(ctx context.Context, conn *websocket.Conn, t Terms, from *life) error {
 	tick := time.NewTicker(t.Ping)
 	defer tick.Stop()
 	for {
@@ -77,7 +96,7 @@ func ping(ctx context.Context, conn *websocket.Conn, t Terms, held *atomic.Bool)
 			return nil
 		case <-tick.C:
 		}
-		if err := pong(ctx, conn, t.Gone); err != nil && (!held.Load() || !errors.Is(err, context.DeadlineExceeded)) {
+		if err := pong(ctx, conn, t.Gone); err != nil && (from.silent(t.Gone) || !errors.Is(err, context.DeadlineExceeded)) {
 			return errOver
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"sync/atomic"
 
 	"github.com/coder/websocket"
 	corev1 "k8s.io/api/core/v1"
@@ -71,7 +70,7 @@ const maxOutput = 16 << 20 // bytes of one message of a cluster
 // Shell is a command that runs in a container.
 type Shell struct {
 	conn *websocket.Conn
-	held atomic.Bool
+	from life
 }
 
 // Exec runs a command. The session ends with Serve.
@@ -162,7 +161,7 @@ func (s *Shell) Serve(ctx context.Context, client *websocket.Conn, t Terms) {
 	bye := func(err error) { s.farewell(ctx, client, err) }
 	up := func(ctx context.Context) error { return s.input(ctx, client) }
 	down := func(ctx context.Context) error { return s.output(ctx, client, t) }
-	bridge(ctx, client, t, &s.held, bye, up, down)
+	bridge(ctx, client, t, &s.from, bye, up, down)
 }
 
 // Close ends a session that wasn't served.
@@ -177,10 +176,7 @@ func (s *Shell) input(ctx context.Context, client *websocket.Conn) error {
 		if err := s.allowed(kind, message); err != nil {
 			return err
 		}
-		s.held.Store(true) // however long: what runs there may have else to do
-		err = s.conn.Write(ctx, websocket.MessageBinary, message)
-		s.held.Store(false)
-		if err != nil {
+		if err := s.from.pass(func() error { return s.conn.Write(ctx, websocket.MessageBinary, message) }); err != nil {
 			return fault.Wrap(err, fault.Unavailable, "the connection to the cluster broke")
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -59,7 +58,7 @@ func portNumber(text string) (int, error) {
 type Forwarding struct {
 	conn   httpstream.Connection
 	data   httpstream.Stream
-	held   atomic.Bool
+	from   life
 	failed chan string // what went wrong at the pod; "" where nothing did
 }
 
@@ -254,7 +253,7 @@ func (f *Forwarding) Serve(ctx context.Context, client *websocket.Conn, t Terms)
 		}
 		_ = f.conn.Close() // ends the direction that waits for the pod
 	}
-	bridge(ctx, client, t, &f.held, bye, up, down)
+	bridge(ctx, client, t, &f.from, bye, up, down)
 }
 
 func (f *Forwarding) input(ctx context.Context, client *websocket.Conn) error {
@@ -268,10 +267,7 @@ func (f *Forwarding) input(ctx context.Context, client *websocket.Conn) error {
 		case len(message) == 0:
 			_ = f.data.Close() // of our direction
 		default:
-			f.held.Store(true)
-			_, err := f.data.Write(message)
-			f.held.Store(false)
-			if err != nil {
+			if err := f.from.pass(func() error { _, err := f.data.Write(message); return err }); err != nil {
 				return f.why(err)
 			}
 		}

@@ -318,3 +318,34 @@ func TestLogQueriesAreChecked(t *testing.T) {
 		t.Errorf("no pods are said: %v", err)
 	}
 }
+
+// BenchmarkLogs merges the logs of 20 containers; the stand-in's part is in the figures.
+func BenchmarkLogs(b *testing.B) {
+	v := newTown(b)
+	const pods, each = 20, 5000
+	for p := range pods {
+		name := fmt.Sprint("web-", p)
+		v.pod(name, nil, "app")
+		for i := range each {
+			v.line(name+"/app", i*pods+p, "a line of a log that is neither long nor short, of a hundred bytes as they mostly are in the end")
+		}
+	}
+	for b.Loop() {
+		l, err := v.service().Logs(b.Context(), anybody, LogQuery{Namespace: "shop", Selector: "app=web"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		n := 0
+		for {
+			batch, err := l.Next(b.Context())
+			if err != nil {
+				break
+			}
+			n += len(batch)
+		}
+		if l.Close(); n != pods*each {
+			b.Fatalf("%d lines", n)
+		}
+	}
+	b.ReportMetric(float64(pods*each*b.N)/b.Elapsed().Seconds(), "lines/s")
+}

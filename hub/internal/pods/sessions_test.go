@@ -160,6 +160,31 @@ func TestACommandThatBreaksOffSaysSo(t *testing.T) {
 	<-done
 }
 
+// A client whose input waits to be taken can't answer pings, and isn't gone; nor is one of whom something came.
+func TestWhoWaitsIsNotGone(t *testing.T) {
+	terms := Terms{Ping: 10 * time.Millisecond, Gone: 50 * time.Millisecond}
+	_, done := serving(t, func(ctx context.Context, conn *websocket.Conn) {
+		defer func() { _ = conn.CloseNow() }()
+		var from life
+		gone := make(chan error, 1)
+		_ = from.pass(func() error {
+			go func() { gone <- ping(ctx, conn, terms, &from) }()
+			select {
+			case <-gone:
+				t.Error("one who waits is taken for gone")
+				gone <- errOver
+			case <-time.After(4 * terms.Gone):
+			}
+			return nil
+		})
+		waited := time.Now()
+		if err := <-gone; !errors.Is(err, errOver) || time.Since(waited) < terms.Gone-terms.Ping {
+			t.Errorf("%v after %s", err, time.Since(waited))
+		}
+	})
+	<-done
+}
+
 func TestWhatACommandCannotBeToldIsRefused(t *testing.T) {
 	for name, c := range map[string]struct{ speaks, message, why string }{
 		"end of input": {protocol4, "\xff\x00", "needs version 1.30"},

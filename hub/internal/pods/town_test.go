@@ -32,7 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // town stands in for a cluster: it has pods that can be got, listed and watched, and logs as kubelets give them: times of nanoseconds, "since" of whole
 // seconds, a followed log that ends with its container's run.
 type town struct {
-	t       *testing.T
+	t       testing.TB
 	server  *httptest.Server
 	version atomic.Int64
 	sent    atomic.Int64 // bytes of logs
@@ -60,7 +60,7 @@ type run struct {
 	cuts  int // of whoever reads it
 }
 
-func newTown(t *testing.T) *town {
+func newTown(t testing.TB) *town {
 	v := &town{t: t, pods: map[string]*corev1.Pod{}, logs: map[string][]*run{}, refuse: map[string]error{}, rings: make(chan struct{})}
 	v.server = httptest.NewServer(v)
 	t.Cleanup(v.server.Close)
@@ -332,7 +332,7 @@ var anybody = At{By: kubeproxy.Caller{Principal: fleet.Principal{Name: "ann"}}}
 
 // reader takes a stream in, in the background of a test.
 type reader struct {
-	t   *testing.T
+	t   testing.TB
 	l   *Logs
 	all []Entry
 }
