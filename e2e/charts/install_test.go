@@ -65,11 +65,12 @@ func eventuallyLeft(t *testing.T, release string, want ...string) {
 type answer struct{ ID, Helm, HelmCA string }
 
 // startHub starts a hub, by the chart that it carries the agent is installed.
-func startHub(t *testing.T, args ...string) *stack.Hub {
+func startHub(t *testing.T, o stack.HubOptions) *stack.Hub {
 	t.Helper()
 	ctx, cancel := stack.Within(t.Context(), time.Minute)
 	defer cancel()
-	h, err := stack.StartHub(ctx, stack.HubOptions{Program: world.programs.Hub, Dir: t.TempDir(), Args: args})
+	o.Program, o.Dir = world.programs.Hub, t.TempDir()
+	h, err := stack.StartHub(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,12 +79,27 @@ func startHub(t *testing.T, args ...string) *stack.Hub {
 			t.Error(err)
 		}
 		http.DefaultClient.CloseIdleConnections()
+		if h.HTTP != nil {
+			h.HTTP.CloseIdleConnections()
+		}
 	})
 	return h
 }
 
-// shell types a line, in a directory that holds the file which the line names.
-func (a answer) shell(t *testing.T) {
+// invite makes a cluster at a hub.
+func invite(t *testing.T, h *stack.Hub, name string) (made answer) {
+	t.Helper()
+	if err := h.Do(t.Context(), http.MethodPost, "/api/v1/clusters", map[string]any{"name": name}, &made); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(made.Helm, "helm install kubilitics-agent kubilitics-agent --repo https://") || made.HelmCA == "" {
+		t.Fatalf("helm: %q", made.Helm)
+	}
+	return made
+}
+
+// shell types the command, and more behind it, in a directory that holds the file which it names.
+func (a answer) shell(t *testing.T, more string) {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "kubilitics-hub.crt"), []byte(a.HelmCA), 0o600); err != nil {
@@ -91,7 +107,7 @@ func (a answer) shell(t *testing.T) {
 	}
 	ctx, cancel := stack.Within(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "sh", "-c", a.Helm)
+	cmd := exec.CommandContext(ctx, "sh", "-c", a.Helm+more)
 	cmd.Dir = dir
 	if _, err := command(cmd); err != nil {
 		t.Fatal(err)
@@ -101,15 +117,9 @@ func (a answer) shell(t *testing.T) {
 // The command that the hub answers with installs the agent from the hub; with what the chart made, and as the account that it made, an agent enrols, sees the whole
 // cluster and keeps its identity where the chart says, through an upgrade. An uninstall leaves nothing.
 func TestTheHubsOwnCommand(t *testing.T) {
-	h := startHub(t)
-	var made answer
-	if err := h.Do(t.Context(), http.MethodPost, "/api/v1/clusters", map[string]any{"name": "by-helm"}, &made); err != nil {
-		t.Fatal(err)
-	}
-	if !strings.HasPrefix(made.Helm, "helm install kubilitics-agent kubilitics-agent --repo https://") || made.HelmCA == "" {
-		t.Fatalf("helm: %q", made.Helm)
-	}
-	made.shell(t)
+	h := startHub(t, stack.HubOptions{})
+	made := invite(t, h, "by-helm")
+	made.shell(t, "")
 	awaitDeployment(t, "kubilitics-agent")
 
 	a := startAsPod(t, true)
@@ -148,6 +158,40 @@ func TestTheHubsOwnCommand(t *testing.T) {
 	eventuallyLeft(t, "kubilitics-agent")
 }
 
+// Agents come by an ingress whose certificate only the company knows: the command tells them that too. This one may see a single namespace, and no Secrets.
+func TestTheHubsOwnCommandByAnIngress(t *testing.T) {
+	h := startHub(t, stack.HubOptions{TLS: true, Args: []string{"--tunnel-address", "wss://hub.example/tunnel/v1"}})
+	made := invite(t, h, "by-ingress")
+	made.shell(t, " --set 'namespaces={shop},secrets=false,share=topology'")
+	awaitDeployment(t, "kubilitics-agent")
+	told, err := world.client.CoreV1().ConfigMaps("kubilitics").Get(t.Context(), "kubilitics-agent", metav1.GetOptions{})
+	if err != nil || told.Data["hub-ca.crt"] != made.HelmCA || !strings.Contains(told.Data["kubilitics-agent.yaml"], "wss://hub.example/tunnel/v1") {
+		t.Fatalf("told: %v (%v)", told.Data, err)
+	}
+	ca := filepath.Join(t.TempDir(), "hub-ca.crt")
+	if err := os.WriteFile(ca, []byte(told.Data["hub-ca.crt"]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := startAsPod(t, true, "--hub", "wss"+strings.TrimPrefix(h.URL, "https")+"/tunnel/v1", "--hub-ca", ca)
+	ctx, cancel := stack.Within(t.Context(), 2*time.Minute)
+	defer cancel()
+	if err := h.AwaitLive(ctx, made.ID); err != nil {
+		t.Fatalf("%v\n%s", err, a.Log())
+	}
+	observed := map[string]bool{}
+	for _, k := range kindsOf(t, h, made.ID) {
+		observed[k.Kind] = k.Observed
+	}
+	if !observed["Pod"] || !observed["Deployment"] || observed["Node"] || observed["Secret"] || observed["ClusterRole"] {
+		t.Errorf("observed: %v", observed)
+	}
+	if err := a.Stop(); err != nil {
+		t.Error(err)
+	}
+	mustUninstall(t, "kubilitics-agent")
+	eventuallyLeft(t, "kubilitics-agent")
+}
+
 func awaitDeployment(t *testing.T, name string) {
 	t.Helper()
 	eventually(t, "the Deployment is available", time.Minute, func() error {
@@ -161,7 +205,7 @@ func awaitDeployment(t *testing.T, name string) {
 
 // startAsPod starts an agent on this machine as the pod would: the nodes are simulated, and run nothing. Its file and its token are those that the pod
 // gets, and its account is the pod's.
-func startAsPod(t *testing.T, withToken bool) *stack.Agent {
+func startAsPod(t *testing.T, withToken bool, more ...string) *stack.Agent {
 	t.Helper()
 	told, err := world.client.CoreV1().ConfigMaps("kubilitics").Get(t.Context(), "kubilitics-agent", metav1.GetOptions{})
 	if err != nil {
@@ -188,7 +232,7 @@ func startAsPod(t *testing.T, withToken bool) *stack.Agent {
 		}
 		token = string(s.Data["token"])
 	}
-	a, err := stack.StartAgent(stack.AgentOptions{Program: world.programs.Agent, Dir: dir, Hub: text.Hub, Kubeconfig: access, Token: token, Args: []string{"--config", file}})
+	a, err := stack.StartAgent(stack.AgentOptions{Program: world.programs.Agent, Dir: dir, Hub: text.Hub, Kubeconfig: access, Token: token, Args: append([]string{"--config", file}, more...)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,24 +249,31 @@ func stateOf(t *testing.T) []byte {
 	return s.Data["identity.json"]
 }
 
+// kind is how a hub shows one.
+type kind struct {
+	Kind, Group, Reason string
+	Observed            bool
+}
+
+func kindsOf(t *testing.T, h *stack.Hub, id string) []kind {
+	t.Helper()
+	var list struct{ Items []kind }
+	if err := h.Get(t.Context(), "/api/v1/clusters/"+id+"/api-resources", &list); err != nil {
+		t.Fatal(err)
+	}
+	return list.Items
+}
+
 // seesAll: with the chart's rights there is no kind in the cluster that the agent may not watch.
 func seesAll(t *testing.T, h *stack.Hub, id string) {
 	t.Helper()
 	eventually(t, "every kind is observed", time.Minute, func() error {
-		var kinds struct {
-			Items []struct {
-				Kind, Group, Reason string
-				Observed            bool
-			}
-		}
-		if err := h.Get(t.Context(), "/api/v1/clusters/"+id+"/api-resources", &kinds); err != nil {
-			return err
-		}
-		if len(kinds.Items) < 50 {
-			return fmt.Errorf("%d kinds", len(kinds.Items))
+		kinds := kindsOf(t, h, id)
+		if len(kinds) < 50 {
+			return fmt.Errorf("%d kinds", len(kinds))
 		}
 		var without []string
-		for _, k := range kinds.Items {
+		for _, k := range kinds {
 			if !k.Observed {
 				without = append(without, k.Kind+"."+k.Group+": "+k.Reason)
 			}
@@ -236,7 +287,7 @@ func seesAll(t *testing.T, h *stack.Hub, id string) {
 
 // Helm reads the hub's repository as any other, and what it pulls is the chart in the source.
 func TestTheHubIsARepository(t *testing.T) {
-	h := startHub(t)
+	h := startHub(t, stack.HubOptions{})
 	dir := t.TempDir()
 	mustHelm(t, "pull", "kubilitics-agent", "--repo", h.URL+"/charts", "--untar", "--destination", dir)
 	err := filepath.WalkDir(folder("kubilitics-agent"), func(at string, d os.DirEntry, err error) error {
@@ -324,5 +375,5 @@ func TestTheHubOnPostgres(t *testing.T) {
 	if err := os.WriteFile(file, []byte(first), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	startHub(t, "--ca-file", file)
+	startHub(t, stack.HubOptions{Args: []string{"--ca-file", file}})
 }
