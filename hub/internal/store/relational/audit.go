@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -130,11 +131,47 @@ func jsonList(list []string) string {
 	return string(text)
 }
 
+// auditRows is how many records one statement writes: a statement of its own for each costs a quarter more.
+const auditRows = 16
+
+// auditInsert is an INSERT of one row, or of auditRows; the latter has parameters without numbers, for SQLite looks up the names of parameters
+// along a list for each.
+type auditInsert struct{ one, many string }
+
+func newAuditInsert(table, meet string) auditInsert {
+	columns := strings.Count(AuditColumns, ",") + 1
+	numbered := make([]string, columns)
+	for i := range numbered {
+		numbered[i] = "$" + strconv.Itoa(i+1)
+	}
+	text := func(rows string) string { return `INSERT INTO ` + table + ` (` + AuditColumns + `) VALUES ` + rows + meet }
+	row := "(?" + strings.Repeat(", ?", columns-1) + ")"
+	return auditInsert{one: text("(" + strings.Join(numbered, ", ") + ")"), many: text(row + strings.Repeat(", "+row, auditRows-1))}
+}
+
 var (
-	placeholders = `($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)`
-	openAudit    = `INSERT INTO audit_open (` + AuditColumns + `) VALUES ` + placeholders + ` ON CONFLICT (tenant_id, id) DO NOTHING`
-	endAudit     = `INSERT INTO audit (` + AuditColumns + `) VALUES ` + placeholders + MeetAudit
+	openAudit = newAuditInsert("audit_open", ` ON CONFLICT (tenant_id, id) DO NOTHING`)
+	endAudit  = newAuditInsert("audit", MeetAudit)
 )
+
+// write inserts rows, as many at a time as there are.
+func (i auditInsert) write(ctx context.Context, c Conn, rows []AuditRow) error {
+	for len(rows) > 0 {
+		text, n := i.one, 1
+		if len(rows) >= auditRows {
+			text, n = i.many, auditRows
+		}
+		cells := make([]any, 0, 512)
+		for r := range rows[:n] {
+			cells = append(cells, rows[r].Cells()...)
+		}
+		if _, err := c.Exec(ctx, text, cells...); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
 
 // PutAudit implements store.Audit.
 func (b *Base) PutAudit(ctx context.Context, records []store.AuditRecord) error {
@@ -153,23 +190,13 @@ func (b *Base) PutAudit(ctx context.Context, records []store.AuditRecord) error 
 }
 
 func (b *Base) putAudit(ctx context.Context, c Conn, batch *AuditBatch) error {
-	for i := range batch.Open {
-		if _, err := c.Exec(ctx, openAudit, batch.Open[i].Cells()...); err != nil {
-			return err
-		}
-	}
-	if len(batch.Ended) == 0 {
-		return nil
+	if err := openAudit.write(ctx, c, batch.Open); err != nil || len(batch.Ended) == 0 {
+		return err
 	}
 	if _, err := c.Exec(ctx, `DELETE FROM audit_open WHERE tenant_id = $1 AND `+b.sql.InIDs("id", 2), int64(batch.Tenant), batch.IDs()); err != nil {
 		return err
 	}
-	for i := range batch.Ended {
-		if _, err := c.Exec(ctx, endAudit, batch.Ended[i].Cells()...); err != nil {
-			return err
-		}
-	}
-	return nil
+	return endAudit.write(ctx, c, batch.Ended)
 }
 
 // Audit implements store.Audit.

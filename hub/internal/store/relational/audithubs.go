@@ -50,11 +50,11 @@ func (b *Base) abandon(ctx context.Context, c Conn, r *store.AuditRecord, id top
 	}
 	r.Outcome, r.Reason = store.AuditUnknown, abandoned
 	row := AuditRow{ID: id, Groups: jsonList(r.Groups), Command: jsonList(r.Command), AuditRecord: r}
-	_, err := c.Exec(ctx, leaveAudit, row.Cells()...)
+	_, err := c.Exec(ctx, leaveAudit.one, row.Cells()...)
 	return err
 }
 
-var leaveAudit = `INSERT INTO audit (` + AuditColumns + `) VALUES ` + placeholders + ` ON CONFLICT (tenant_id, id) DO NOTHING`
+var leaveAudit = newAuditInsert("audit", ` ON CONFLICT (tenant_id, id) DO NOTHING`)
 
 // DropAudit implements store.Audit row by row.
 func (b *Base) DropAudit(ctx context.Context, before time.Time, limit int) (more bool, err error) {
