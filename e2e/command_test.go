@@ -86,7 +86,7 @@ func TestKubectlThroughTheCommand(t *testing.T) {
 	ticket := filepath.Join(p.home, "ticket.yaml")
 	p.gets("kubilitics", "kubeconfig", eu.name, "--auth", "ticket", "--lifetime", "10m", "--write="+ticket)
 	for name, flags := range map[string][]string{"exec": {"--context", eu.name}, "ticket": {"--kubeconfig", ticket}} {
-		for _, ask := range [][]string{{"get", "--raw", "/version"}, {"get", "namespaces", "-o", "name"}, {"get", "deployments", "-A", "-o", "jsonpath={.items[*].metadata.uid}"}} {
+		for _, ask := range [][]string{{"get", "--raw", "/version"}, {"get", "namespaces", "shop", "payments", "-o", "name"}, {"get", "deployments", "-n", "shop", "-o", "jsonpath={.items[*].metadata.uid}"}} {
 			direct, err := world.eu.Kubectl(t.Context(), nil, ask...)
 			if err != nil {
 				t.Fatal(err)
