@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/kubilitics/kubilitics/e2e/kube"
 	"github.com/kubilitics/kubilitics/e2e/stack"
@@ -41,6 +42,7 @@ spec: {selector: {app: chat}, ports: [{name: http, port: 80, targetPort: web}]}
 type podStreams struct {
 	*rig
 	cluster *kube.Cluster
+	direct  *kubernetes.Clientset // not through the hub
 	member  *member
 	pods    []string
 }
@@ -50,6 +52,10 @@ func TestPodStreams(t *testing.T) {
 	t.Parallel()
 	p := &podStreams{cluster: kube.ForTest(t, kube.Options{Name: "streams", Nodes: 1, Exec: true, Metrics: true})}
 	if err := p.cluster.Apply(t.Context(), []byte(podStreamsObjects)); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if p.direct, err = kubernetes.NewForConfig(p.cluster.RESTConfig()); err != nil {
 		t.Fatal(err)
 	}
 	p.rig = start(t, &database{name: "sqlite", tag: tag("sqlite")})
@@ -242,7 +248,7 @@ func (p *podStreams) untilFollowed(t *testing.T, n int) {
 // followed is how many logs the API server is serving.
 func (p *podStreams) followed(t *testing.T) int {
 	t.Helper()
-	text, err := p.cluster.Kubectl(t.Context(), nil, "get", "--raw", "/metrics")
+	text, err := p.direct.RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
