@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,7 +39,7 @@ A resource that is gone has a history too; --cluster and -n must say where it wa
 	flags.Int64Var(&want.revision, "revision", 0, "print the text of this revision")
 	flags.StringVar(&want.compare, "compare", "", "print the difference of two revisions, FROM..TO, or of FROM and the newest")
 	flags.IntVar(&want.context, "context", 3, "lines around each difference")
-	r.flag(c, 50)
+	r.flag(c, 20)
 	o.flag(c, "json", "yaml")
 	c.ValidArgsFunction = a.offers(a.objectNames)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -142,8 +143,12 @@ func told(v client.Revision) string {
 	if v.Came {
 		parts = append(parts, "came")
 	}
+	came := slices.ContainsFunc(v.Changed, func(f client.FieldChange) bool { return f.Field == "presence" })
 	for _, f := range v.Changed {
-		if f.Field == "manifest" {
+		switch {
+		case came && slices.Contains([]string{"created", "uid", "version", "health", "manifest"}, f.Field): // goes without saying
+			continue
+		case f.Field == "manifest":
 			parts = append(parts, "text")
 			continue
 		}

@@ -78,15 +78,6 @@ var signs = map[string]sign{
 	"breaks": {"✖", red}, "degrades": {"▲", yellow}, "blocked": {"■", yellow},
 }
 
-// marked is a word about health with its mark before it.
-func (s screen) marked(word string) string {
-	of, ok := signs[word]
-	if !ok {
-		return word
-	}
-	return s.in(of.paint, of.mark+" "+word)
-}
-
 // fares is the word about a resource: what isn't there has no health.
 func fares(presence, health string) string {
 	if presence != "" && presence != "present" {
