@@ -112,7 +112,7 @@ func compareKeys(t *testing.T, at string, s *schema, values map[string]any) {
 }
 
 // told are the keys of the hub's configuration that values of their own stand for.
-var told = []string{"listen", "tls-cert", "tls-key", "public-url", "database", "data-dir", "tunnel.listen", "tunnel.address", "tunnel.names", "ca.file"}
+var told = []string{"listen", "tls-cert", "tls-key", "public-url", "public-ca", "database", "data-dir", "tunnel.listen", "tunnel.address", "tunnel.names", "ca.file"}
 
 // Every key of the hub's configuration can be said in config, or has a value of its own, and config knows no other.
 func TestTheHubsFileIsKnown(t *testing.T) {
