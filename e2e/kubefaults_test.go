@@ -190,7 +190,9 @@ func (b *broken) agentRestarts(t *testing.T) {
 func (b *broken) agentDiesInExec(t *testing.T) {
 	r := b.begin(t, "exec", "worker", "--", "sh", "-c", "echo begun; sleep 60")
 	b.member.agent.Kill()
-	r.ends(t, 5*time.Second)
+	if said := r.ends(t, 5*time.Second); !strings.Contains(said, "cluster broken") || !strings.Contains(said, "in the middle of the command") {
+		t.Errorf("it isn't told what broke: %s", said)
+	}
 	b.fails(t, 3*time.Second, []string{"get", "pods"}, "isn't connected", "last heard")
 	b.agentRestarts(t)
 }

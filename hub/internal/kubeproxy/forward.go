@@ -239,9 +239,11 @@ func (s *passage) answered(resp *http.Response) *http.Response {
 	rw, upgraded := resp.Body.(io.ReadWriteCloser)
 	switch {
 	case resp.StatusCode == http.StatusSwitchingProtocols && upgraded:
-		conn := &connBody{body: inner, Writer: rw}
+		conn := connBody{body: inner, Writer: rw}
 		context.AfterFunc(s.ctx, func() { _ = conn.Close() }) // nobody else closes it when its passage is ended from here
-		resp.Body = conn
+		if resp.Body = &conn; s.command(resp) {
+			resp.Body = newCommandBody(conn)
+		}
 	case s.request.Verb == "watch" && resp.StatusCode == http.StatusOK:
 		resp.Body = &watchBody{body: inner, framing: framingOf(resp.Header)}
 	case s.request.Verb == "create" && s.request.Name == "" && resp.StatusCode == http.StatusCreated && isJSON(resp.Header):

@@ -144,7 +144,9 @@ func newAuditInsert(table, meet string) auditInsert {
 	for i := range numbered {
 		numbered[i] = "$" + strconv.Itoa(i+1)
 	}
-	text := func(rows string) string { return `INSERT INTO ` + table + ` (` + AuditColumns + `) VALUES ` + rows + meet }
+	text := func(rows string) string {
+		return `INSERT INTO ` + table + ` (` + AuditColumns + `) VALUES ` + rows + meet
+	}
 	row := "(?" + strings.Repeat(", ?", columns-1) + ")"
 	return auditInsert{one: text("(" + strings.Join(numbered, ", ") + ")"), many: text(row + strings.Repeat(", "+row, auditRows-1))}
 }
