@@ -116,9 +116,9 @@ func (b *bench) start(ctx context.Context) (err error) {
 	return b.ways(ctx, id)
 }
 
+// Zero is no bound. A number, however large, would be a bucket of tokens to look into.
 var unbounded = []string{
-	"--kube-user-rate", "1000000", "--kube-cluster-rate", "1000000", "--kube-user-requests", "10000", "--kube-cluster-requests", "10000",
-	"--kube-user-streams", "10000", "--kube-cluster-streams", "10000",
+	"--kube-user-rate", "0", "--kube-cluster-rate", "0", "--kube-user-requests", "0", "--kube-cluster-requests", "0", "--kube-user-streams", "0", "--kube-cluster-streams", "0",
 }
 
 // ways makes the two ways to the cluster.
