@@ -13,6 +13,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends what doesn't end
 	code := command.Run(ctx, command.Process{Args: os.Args, In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Version: obs.Version()})
 	stop()
 	os.Exit(code)

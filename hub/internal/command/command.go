@@ -75,6 +75,9 @@ func Run(ctx context.Context, p Process) int {
 	a := &app{Process: p}
 	name, root := a.name(), a.root()
 	root.SetArgs(p.Args[1:])
+	if strings.HasPrefix(filepath.Base(p.Args[0]), "kubectl_complete-") { // by this name kubectl asks what words a plugin's may be
+		root.SetArgs(append([]string{cobra.ShellCompRequestCmd}, p.Args[1:]...))
+	}
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
@@ -111,7 +114,7 @@ func exitCode(err error) int {
 // name is what people typed: kubectl finds the command as its plugin by the name kubectl-kubilitics.
 func (a *app) name() string {
 	base := strings.TrimSuffix(filepath.Base(a.Args[0]), ".exe")
-	if strings.HasPrefix(base, "kubectl-") {
+	if strings.HasPrefix(base, "kubectl") {
 		return "kubectl kubilitics"
 	}
 	return "kubilitics"

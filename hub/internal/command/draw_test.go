@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,15 +122,33 @@ func TestColours(t *testing.T) {
 	}
 }
 
+// shared is a buffer that one writes while another reads.
+type shared struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *shared) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+func (s *shared) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
 // What takes longer than a second is told, and nothing is left of it.
 func TestProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out shared
 		p := &progress{app: &app{Process: Process{Err: &out}}, what: "asking", began: time.Now(), end: make(chan struct{})}
 		p.ended.Go(p.run)
 		time.Sleep(patience / 2)
 		synctest.Wait()
-		if out.Len() > 0 {
+		if out.String() != "" {
 			t.Errorf("too early: %q", out.String())
 		}
 		time.Sleep(patience)

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -74,7 +75,7 @@ func newHub(t *testing.T) *hub {
 		h.answer(w, `{"id":"c9","token":"kbl1.x","command":"helm install"}`)
 	})
 	mux.HandleFunc("GET /api/v1/clusters", func(w http.ResponseWriter, _ *http.Request) {
-		h.answer(w, `{"position":7,"items":[{"id":"c1","name":"eu-1","freshness":{"state":"live"}},{"id":"c2","name":"us-1","freshness":{"state":"never"}}]}`)
+		h.answer(w, `{"position":7,"items":[{"id":"c1","name":"eu-1","freshness":{"state":"live"}},{"id":"c2","name":"us-1","freshness":{"state":"live"}},{"id":"c3","name":"gone-1","freshness":{"state":"never"}}]}`)
 	})
 	mux.HandleFunc("GET /api/v1/kubeconfig", h.kubeconfig)
 	mux.HandleFunc("GET /api/v1/clusters/{cluster}/kubeconfig", h.kubeconfig)
@@ -146,7 +147,7 @@ func (h *hub) tells(answers map[string]any) {
 func (h *hub) heard() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.asked
+	return slices.Clone(h.asked)
 }
 
 func (h *hub) ticket(w http.ResponseWriter, r *http.Request) {

@@ -89,12 +89,27 @@ func (a *app) logs(ctx context.Context, s *session, w scope, o output, want logs
 	if err != nil {
 		return err
 	}
+	streams = a.reachable(streams)
 	if len(streams) > most {
 		return fault.New(fault.BadRequest, "that is pods in %d namespaces of clusters; at most %d can be read at once: say which with --cluster and -n", len(streams), most)
 	}
 	p.stop()
 	to := &logPrinter{app: a, to: screenOf(a.Out), json: o.form == "json", times: want.timestamps, prefix: !want.bare && !single, clusters: len(clustersOf(streams)) > 1}
 	return a.read(ctx, s, streams, want.follow, to)
+}
+
+// reachable leaves out those of clusters that are offline, as long as any is left.
+func (a *app) reachable(list []stream) []stream {
+	offline := func(x stream) bool { return x.cluster.Freshness.State != "live" }
+	if !slices.ContainsFunc(list, func(x stream) bool { return !offline(x) }) {
+		return list
+	}
+	return slices.DeleteFunc(list, func(x stream) bool {
+		if offline(x) {
+			a.say("note: %s is offline: its logs can't be read", x.cluster.Name)
+		}
+		return offline(x)
+	})
 }
 
 func clustersOf(list []stream) []string {

@@ -163,7 +163,7 @@ func TestNames(t *testing.T) {
 		"get": "of which kind?", "get deply": "the nearest one is deploy", "get pods -A -n shop": "exclude", "tree web": "names no object", "tree a/b/c/d": "names no object",
 		"tree pod/web": "2 are called so: Pod shop/web in eu-1, Pod shop/web in us-1; say which", "paths --from pod/web": "--from and --to", "diff": "--from says since when",
 		"export": "--format says", "export --format bmp": "svg", "logs": "whose logs?", "logs web -l a=b": "whose logs?", "history pod/web --revision 1 --compare 2": "exclude", "apply": "-f says which",
-		"apply -f /nowhere": "-f names", "apply -f /dev/null": "which cluster? --cluster can be eu-1, us-1", "apply -f /dev/null --dry-run=x": "server or impact", "get pods --limt 3": "--limit", "enroll": "takes NAME",
+		"apply -f /nowhere": "-f names", "apply -f /dev/null": "which cluster? --cluster can be eu-1, gone-1, us-1", "apply -f /dev/null --dry-run=x": "server or impact", "get pods --limt 3": "--limit", "enroll": "takes NAME",
 		"diff --from -1h --relationships few": "kept, all or none",
 	} {
 		d.run(2, args, want)
@@ -241,6 +241,11 @@ func TestWordsAreCompleted(t *testing.T) {
 	if asked := h.heard(); len(asked) == 0 {
 		t.Error("nothing was asked")
 	}
+	d.name = "/usr/local/bin/kubectl_complete-kubilitics"
+	if got := d.run(0, "get pods --cluster eu"); !strings.HasPrefix(got, "eu-1\n") {
+		t.Errorf("for kubectl: %q", got)
+	}
+	d.name = "kubilitics"
 	h.Close()
 	if got := d.run(0, "__complete get pods -n s"); got != ":4\n" {
 		t.Errorf("without a hub: %q", got)

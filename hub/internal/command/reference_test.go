@@ -33,6 +33,8 @@ Words are completed by the shell: commands and flags, and clusters, kinds, names
 source <(kubilitics completion bash)     # or zsh; fish: kubilitics completion fish | source
 %[3]s
 
+kubectl completes those of its plugin where the command is on the path as ` + "`kubectl_complete-kubilitics`" + ` too.
+
 This page is made from the command itself: ` + "`go test ./hub/internal/command -run TestReference -rewrite`." + `
 `
 

@@ -31,13 +31,13 @@ func TestLogs(t *testing.T) {
 			if r.URL.Query().Get("name") == "web-1" {
 				return listOf(one)
 			}
-			return listOf(resource("c1", "Deployment.apps/shop/web", "ok", ""), resource("c2", "Deployment.apps/shop/web", "ok", ""))
+			return listOf(resource("c1", "Deployment.apps/shop/web", "ok", ""), resource("c2", "Deployment.apps/shop/web", "ok", ""), resource("c3", "Deployment.apps/shop/web", "ok", ""))
 		},
 		"/api/v1/clusters/c1/logs": logText("web-1", 1, "first") + strings.Replace(logText("web-1", 3, "thi"), "}", `,"partial":true}`, 1) + logText("web-1", 3, "rd"),
 		"/api/v1/clusters/c2/logs": logText("web-2", 2, "second") + `{"time":"2026-03-01T12:00:09Z","pod":"web-3","container":"app","note":"restarted","message":"again"}` + "\n",
 	})
 	want := "eu-1 web-1 app first\nus-1 web-2 app second\neu-1 web-1 app third\n"
-	if got := d.run(0, "logs deploy/web --tail 5 --since 5m -c app", "# us-1 web-3 app restarted: again"); got != want {
+	if got := d.run(0, "logs deploy/web --tail 5 --since 5m -c app", "# us-1 web-3 app restarted: again", "gone-1 is offline: its logs can't be read"); got != want {
 		t.Errorf("of both clusters:\n%s", got)
 	}
 	heard := h.heard()
