@@ -172,6 +172,11 @@ func (p *people) questions(t *testing.T) {
 	p.tells(t, 0, "health --level workload -n payments"+eu, "fraud-scorer", "error")
 	p.tells(t, 0, "health", p.eu.name, "us-east")
 	p.tells(t, 0, "audit --writes --via apply", "bootstrap-admin", "patch", p.ns+"/chat")
+	for _, line := range []string{"findings", "events", "audit", "health --level workload", "health --level namespace", "diff --from -1h", "get all"} {
+		if out, complaints, err := p.types("", append([]string{"kubilitics"}, strings.Fields(line+" --limit 0")...)...); err != nil || out == "" || strings.Contains(complaints, "--limit") {
+			t.Errorf("all of %s: %v %s", line, err, complaints)
+		}
+	}
 	p.tells(t, 3, "get pods --hub http://127.0.0.1:1", "not logged in")
 }
 

@@ -64,7 +64,7 @@ func (a *app) findings(ctx context.Context, s *session, w scope, o output, r row
 	}
 	p := a.wait("looking for what is wrong")
 	defer p.stop()
-	list, err := client.Listed[client.Finding](ctx, s.client, "/api/v1/topology/findings", query, r.reach(pageRows, func(n int, _ *client.Total) { p.tell("%s findings", number(n)) }))
+	list, err := client.Listed[client.Finding](ctx, s.client, "/api/v1/topology/findings", query, r.reach(500, func(n int, _ *client.Total) { p.tell("%s findings", number(n)) }))
 	p.stop()
 	if err != nil {
 		return 0, err

@@ -51,9 +51,9 @@ func (a *app) health(ctx context.Context, s *session, w scope, o output, r rows,
 	query.Set("bad", strconv.Itoa(bad))
 	p := a.wait("asking " + s.Address)
 	defer p.stop()
-	page := 500
-	if r.limit == 0 {
-		page = 5000
+	page := 5000 // groups have no pages
+	if level == "workload" {
+		page = 500
 	}
 	h, err := s.client.Health(ctx, query, r.reach(page, nil))
 	p.stop()
