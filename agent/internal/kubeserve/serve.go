@@ -73,11 +73,16 @@ func (d *Door) pass(w http.ResponseWriter, r *http.Request, q kube.Request, who 
 			p.Out.URL.RawQuery = p.In.URL.RawQuery // which the proxy words anew where it can't be read
 			who.write(p.Out.Header, d.cfg.Access, d.cfg.Prefix)
 		},
-		ModifyResponse: func(a *http.Response) error { return judge(a, q) },
-		FlushInterval:  flushShort,
+		FlushInterval: flushShort,
 	}
 	if q.Lasts() {
 		p.BufferPool, p.FlushInterval = &small, -1
+	}
+	p.ModifyResponse = func(a *http.Response) error {
+		if !q.Lasts() && a.ContentLength >= 0 && a.ContentLength <= int64(small.size) {
+			p.BufferPool, p.FlushInterval = &small, 0 // it comes whole: nothing is to be flushed before its end, and no timer to be kept for that
+		}
+		return judge(a, q)
 	}
 	p.ServeHTTP(w, r)
 }

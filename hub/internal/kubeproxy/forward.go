@@ -120,7 +120,9 @@ var (
 func (b buffers) Get() []byte { return b.pool.Get().([]byte) }
 
 // Put takes it back.
-func (b buffers) Put(buf []byte) { b.pool.Put(buf) } //nolint:staticcheck // a slice's header is small beside what is saved
+func (b buffers) Put(buf []byte) {
+	b.pool.Put(buf) //lint:ignore SA6002 a slice's header is small beside what is saved
+}
 
 func (p *Proxy) reverse(lend buffers) *httputil.ReverseProxy {
 	flush := time.Duration(0)

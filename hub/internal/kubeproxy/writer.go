@@ -9,13 +9,15 @@ import (
 	"github.com/kubilitics/kubilitics/shared/fault"
 )
 
+var longAgo = time.Unix(1, 0)
+
 // writer is the way to the client. One who takes nothing for too long is cut: he would hold his place for ever.
 type writer struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	stall   time.Duration
 	pass    *passage
-	limited bool
+	late    *time.Timer // cuts a write; nil before the first
 }
 
 // Unwrap is for http.ResponseController.
@@ -35,16 +37,21 @@ func (w *writer) FlushError() error {
 	return w.control.Flush()
 }
 
+// limit has a timer of ours watch, and sets no deadline before it is late: each change of an HTTP/2 stream's deadline wakes its connection's goroutine.
 func (w *writer) limit() {
-	w.limited = true
-	_ = w.control.SetWriteDeadline(time.Now().Add(w.stall)) // not every writer can; then it has no bound either
+	if w.late != nil {
+		w.late.Reset(w.stall)
+		return
+	}
+	w.late = time.AfterFunc(w.stall, func() {
+		_ = w.control.SetWriteDeadline(longAgo) // not every writer can; then it has no bound either
+	})
 }
 
 // done takes the bound away: the connection will serve others.
 func (w *writer) done() {
-	if w.limited {
-		w.limited = false
-		_ = w.control.SetWriteDeadline(time.Time{})
+	if w.late != nil {
+		w.late.Stop()
 	}
 }
 
