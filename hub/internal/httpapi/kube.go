@@ -168,14 +168,19 @@ func below(r *http.Request, prefix string) (*http.Request, error) {
 // toFleet serves from the index, with the same record as what goes to a cluster.
 func (a *API) toFleet(w middleware.WrapResponseWriter, r *http.Request, by kubeproxy.Caller) error {
 	within, _ := kubefleet.Within(r) // what is asked of one cluster alone is on record, and bounded, like what is asked of all
-	q, err := kube.Parse(within)
-	if err != nil {
-		return err
+	q, refusal := kube.Parse(within)
+	if refusal != nil {
+		q = kube.Request{Verb: "other", Path: within.URL.Path}
 	}
 	by.Via = "fleet"
 	entry, err := a.cfg.Audit.Begin(r.Context(), fleetRecord(q, by), false)
 	if err != nil {
 		return fault.Wrap(err, fault.Unavailable, "the request can't be put on record now, and isn't done without")
+	}
+	if refusal != nil {
+		status := kube.Status(refusal)
+		entry.End(int(status.Code), string(status.Reason), "", nil)
+		return refusal
 	}
 	broken := error(fault.New(fault.Unavailable, "the answer was cut off")) // by a panic
 	defer func() { entry.End(w.Status(), "", "", broken) }()

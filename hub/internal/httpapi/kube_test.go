@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -190,24 +191,29 @@ func TestWhoAsksOfKubernetes(t *testing.T) {
 }
 
 func TestTheFleetIsOnRecordToo(t *testing.T) {
-	k := newKubeRig(t, options{})
-	resp, text := k.ask("GET", "/k8s/fleet/version", "Authorization: Bearer "+k.admin)
-	if resp.StatusCode != 200 {
-		t.Fatalf("%d %s", resp.StatusCode, text)
-	}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		got, err := k.store.Audit(t.Context(), k.tenant, store.AuditFilter{Via: "fleet"}, "", 10)
-		if err != nil {
-			t.Fatal(err)
+	for path, want := range map[string]store.AuditRecord{
+		"/k8s/fleet/version":      {Verb: "get", Path: "/version", Status: 200, Outcome: store.AuditDone},
+		"/k8s/fleet/api/v1//pods": {Verb: "other", Path: "/api/v1//pods", Status: 400, Outcome: store.AuditFailed, Reason: "BadRequest"},
+	} {
+		k := newKubeRig(t, options{})
+		if resp, text := k.ask("GET", path, "Authorization: Bearer "+k.admin); resp.StatusCode != want.Status {
+			t.Fatalf("%s: %d %s", path, resp.StatusCode, text)
 		}
-		if len(got) == 1 && got[0].Outcome == store.AuditDone {
-			if got[0].Verb != "get" || got[0].Path != "/version" || got[0].Who != "bootstrap-admin" || got[0].Status != 200 {
-				t.Errorf("%+v", got[0])
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			all, err := k.store.Audit(t.Context(), k.tenant, store.AuditFilter{Via: "fleet"}, "", 10)
+			if err != nil {
+				t.Fatal(err)
 			}
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("on record is %+v", got)
+			if len(all) == 1 && all[0].Outcome != store.AuditOpen {
+				got := store.AuditRecord{Verb: all[0].Verb, Path: all[0].Path, Status: all[0].Status, Outcome: all[0].Outcome, Reason: all[0].Reason}
+				if !reflect.DeepEqual(got, want) || all[0].Who != "bootstrap-admin" {
+					t.Errorf("%s: %+v", path, all[0])
+				}
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s: on record is %+v", path, all)
+			}
 		}
 	}
 }
