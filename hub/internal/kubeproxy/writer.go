@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/kubilitics/kubilitics/shared/fault"
@@ -18,6 +19,9 @@ type writer struct {
 	stall   time.Duration
 	pass    *passage
 	late    *time.Timer // cuts a write; nil before the first
+
+	mu      sync.Mutex
+	writing bool
 }
 
 // Unwrap is for http.ResponseController.
@@ -39,20 +43,35 @@ func (w *writer) FlushError() error {
 
 // limit has a timer of ours watch, and sets no deadline before it is late: each change of an HTTP/2 stream's deadline wakes its connection's goroutine.
 func (w *writer) limit() {
-	if w.late != nil {
+	w.mark(true)
+	if w.late == nil {
+		w.late = time.AfterFunc(w.stall, w.cut)
+	} else {
 		w.late.Reset(w.stall)
-		return
 	}
-	w.late = time.AfterFunc(w.stall, func() {
+}
+
+// cut ends a write that is under way. When none is, the server's writer may be gone, and must not be touched.
+func (w *writer) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.writing {
 		_ = w.control.SetWriteDeadline(longAgo) // not every writer can; then it has no bound either
-	})
+	}
 }
 
 // done takes the bound away: the connection will serve others.
 func (w *writer) done() {
+	w.mark(false)
 	if w.late != nil {
 		w.late.Stop()
 	}
+}
+
+func (w *writer) mark(writing bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.writing = writing
 }
 
 // Hijack gives the connection away, still under the passage's eyes: http.Server knows nothing of it any more.
