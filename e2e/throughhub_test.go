@@ -177,6 +177,7 @@ func TestKubectlAndHelmThroughTheHub(t *testing.T) {
 		t.Fatalf("only %d commands: the scenarios aren't all here", commands)
 	}
 	th := reachInTwoWays(t)
+	defer th.tellBroken(t)
 	began := time.Now()
 	t.Run("clients", th.clients)
 	t.Run("rights", th.rights)
@@ -189,4 +190,27 @@ func TestKubectlAndHelmThroughTheHub(t *testing.T) {
 		}
 	})
 	t.Logf("%d commands, each directly and through the hub, took %s", commands, time.Since(began).Round(time.Second))
+}
+
+// tellBroken says of a failed run which answers were cut off, as the hub's record has them.
+func (th *through) tellBroken(t *testing.T) {
+	if !t.Failed() {
+		return
+	}
+	var list struct {
+		Items []struct {
+			At                                            time.Time
+			Verb, Resource, Name, Path, UserAgent, Reason string
+			Status                                        int
+			TookMs                                        float64
+		}
+	}
+	if err := th.rig.hub.Get(t.Context(), "/api/v1/audit?outcome=failed&limit=1000", &list); err != nil {
+		t.Log(err)
+	}
+	for _, r := range list.Items {
+		if r.Status < 400 {
+			t.Logf("cut off: %+v", r)
+		}
+	}
 }

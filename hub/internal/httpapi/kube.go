@@ -38,6 +38,9 @@ func (a *API) serveKube(w http.ResponseWriter, r *http.Request) {
 		by.Request = uuid.NewString()
 	}
 	w.Header().Set(requestIDHeader, by.Request)
+	if r.ProtoMajor == 1 { // what the product's interface left on the connection isn't meant for what may last
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // not every writer can; then it has no deadline
+	}
 	ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 	defer func() {
 		if e := a.cfg.Log.Check(zap.DebugLevel, "kubernetes request"); e != nil {

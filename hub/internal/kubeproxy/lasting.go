@@ -66,16 +66,16 @@ func (p *Proxy) Run(ctx context.Context) error {
 	}
 }
 
-// who tells principals apart: what lasts by one token is checked once.
+// who tells principals apart: what lasts by one token, or by one ticket of it, is checked once.
 type who struct {
 	user
-	token string
+	token, ticket string
 }
 
 func (p *Proxy) recheck(ctx context.Context) {
 	groups := map[who][]*passage{}
 	for _, s := range p.all() {
-		w := who{s.user(), s.by.Principal.Token}
+		w := who{s.user(), s.by.Principal.Token, s.by.Principal.Ticket}
 		groups[w] = append(groups[w], s)
 	}
 	for _, group := range groups {
