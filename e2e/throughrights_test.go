@@ -55,6 +55,9 @@ func (th *through) rights(t *testing.T) {
 			case c.refused != "" && (err == nil || !strings.Contains(errs, c.refused)):
 				t.Errorf("wasn't refused with %q: %v, %q %q", c.refused, err, out, errs)
 			}
+			if strings.Contains(c.args, "--as") != strings.Contains(errs, "Warning: impersonation isn't passed on") {
+				t.Errorf("a warning, or none: %q", errs)
+			}
 		})
 	}
 }

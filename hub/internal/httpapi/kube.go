@@ -49,6 +49,9 @@ func (a *API) serveKube(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	defer a.recoverKube(ww, by.Request)
+	if wantsToPass(r.Header) { // it is dropped; whoever believes to be less than they are must not act in silence
+		w.Header().Add("Warning", `299 - "impersonation isn't passed on by this hub: you act as yourself"`)
+	}
 	var err error
 	if by.Principal, err = a.kubeCaller(r); err == nil {
 		err = a.toKube(ww, r, by)
@@ -56,6 +59,16 @@ func (a *API) serveKube(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		a.failKube(ww, by.Request, err)
 	}
+}
+
+// wantsToPass tells that the client asks to be taken for somebody else, as kubectl does with --as.
+func wantsToPass(h http.Header) bool {
+	for name := range h {
+		if strings.HasPrefix(name, "Impersonate-") {
+			return true
+		}
+	}
+	return false
 }
 
 // recoverKube answers what a bug leaves unanswered, and logs where it is.

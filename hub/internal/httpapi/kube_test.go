@@ -185,6 +185,12 @@ func TestWhoAsksOfKubernetes(t *testing.T) {
 			t.Errorf("the other protocol is lost: %s", text)
 		}
 	}
+	for header, warned := range map[string]bool{"Impersonate-User: bob": true, "impersonate-group: x": true, "X-A: b": false} {
+		resp, _ := k.ask("GET", path, "Authorization: Bearer "+k.admin, header)
+		if strings.Contains(resp.Header.Get("Warning"), "impersonation") != warned {
+			t.Errorf("%s: warned by %q", header, resp.Header.Get("Warning"))
+		}
+	}
 	if resp, _ := k.ask("GET", "/k8s/clusters/{shop}/version", "Authorization: Bearer "+k.token("ann", "get "+fleet.ClusterID(5).String()+" *")); resp.StatusCode != 404 {
 		t.Errorf("who has nothing there gets %d", resp.StatusCode)
 	}
