@@ -75,28 +75,38 @@ type connBody struct {
 type watchBody struct {
 	body
 	framing framing
-	last    []byte // of ours, after the cluster's
-	ended   error
+	parting parting
 }
 
 // Read gives the cluster's bytes, then ours.
 func (b *watchBody) Read(p []byte) (int, error) {
-	for b.ended == nil {
-		n, err := b.ReadCloser.Read(p)
-		b.framing.pass(p[:n])
+	return b.parting.read(p, &b.body, b.framing.pass, b.farewell)
+}
+
+// parting is what is said after the cluster's last byte.
+type parting struct {
+	last  []byte
+	ended error // of all; nil until the cluster's bytes have ended
+}
+
+// read gives the cluster's bytes, each of which pass sees, and then what farewell has to say of the error that ended them.
+func (w *parting) read(p []byte, from *body, pass func([]byte), farewell func(error) ([]byte, error)) (int, error) {
+	for w.ended == nil {
+		n, err := from.ReadCloser.Read(p)
+		pass(p[:n])
 		if err != nil {
-			b.last, b.ended = b.farewell(err)
-			b.note(err)
+			w.last, w.ended = farewell(err)
+			from.note(err)
 		}
 		if n > 0 {
 			return n, nil
 		}
 	}
-	n := copy(p, b.last)
-	if b.last = b.last[n:]; n > 0 {
+	n := copy(p, w.last)
+	if w.last = w.last[n:]; n > 0 {
 		return n, nil
 	}
-	return 0, b.ended
+	return 0, w.ended
 }
 
 // farewell is what comes after the cluster's bytes when they end with err.

@@ -32,11 +32,10 @@ const (
 // and it ends in order; broken off within a message it stays broken.
 type commandBody struct {
 	connBody
-	frames frames
-	last   []byte // of ours, after the cluster's
-	ended  error
-	said   sync.Once
-	over   chan struct{} // closed when all that there is was read
+	frames  frames
+	parting parting
+	said    sync.Once
+	over    chan struct{} // closed when all that there is was read
 }
 
 func newCommandBody(inner connBody) *commandBody {
@@ -52,23 +51,11 @@ func (s *passage) command(resp *http.Response) bool {
 
 // Read gives the cluster's bytes, then ours.
 func (b *commandBody) Read(p []byte) (int, error) {
-	for b.ended == nil {
-		n, err := b.ReadCloser.Read(p)
-		b.frames.pass(p[:n])
-		if err != nil {
-			b.last, b.ended = b.farewell(err)
-			b.note(err)
-		}
-		if n > 0 {
-			return n, nil
-		}
+	n, err := b.parting.read(p, &b.body, b.frames.pass, b.farewell)
+	if n == 0 && err != nil {
+		b.said.Do(func() { close(b.over) })
 	}
-	n := copy(p, b.last)
-	if b.last = b.last[n:]; n > 0 {
-		return n, nil
-	}
-	b.said.Do(func() { close(b.over) })
-	return 0, b.ended
+	return n, err
 }
 
 // Write waits, when it fails, until what is to be said was read: whoever splices ends both directions with the first that fails.

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/fault/httpfault"
 )
 
 // client speaks to one cluster's API for one caller.
@@ -98,20 +99,8 @@ func refusal(resp *http.Response) *fault.Error {
 
 // codeOf tells what the status of a cluster's API server means to who asked here. 401 isn't about them: the cluster doesn't know the agent.
 func codeOf(status int) fault.Code {
-	switch status {
-	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusMethodNotAllowed, http.StatusNotAcceptable:
-		return fault.BadRequest
-	case http.StatusForbidden:
-		return fault.Forbidden
-	case http.StatusNotFound:
-		return fault.NotFound
-	case http.StatusConflict:
-		return fault.Conflict
-	case http.StatusGone:
-		return fault.Gone
-	case http.StatusTooManyRequests:
-		return fault.TooManyRequests
-	default:
-		return fault.Unavailable
+	if status >= 400 && status < 500 && status != http.StatusUnauthorized {
+		return httpfault.Code(status)
 	}
+	return fault.Unavailable
 }
