@@ -47,14 +47,15 @@ var rank = map[string]int{
 	"hub/internal/kubefleet":          5,
 	"hub/internal/httpapi":            6,
 	"hub":                             7,
-	"hub/cmd":                         8,
+	"hub/desktop":                     8,
+	"hub/cmd":                         9,
 
 	"agent/internal":  4,
 	"agent":           6,
 	"agent/cmd":       7,
 	"agent/agenttest": 7,
 
-	"e2e": 9,
+	"e2e": 10,
 }
 
 // beside lists the imports on one floor that are meant, with the reason.
