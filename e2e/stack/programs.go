@@ -19,7 +19,7 @@ type Programs struct{ Hub, Agent, Command string }
 
 // Build compiles them into a directory, which is what a release does, and tells progress of it.
 func Build(ctx context.Context, dir string, progress io.Writer) (Programs, error) {
-	top, err := root()
+	top, err := Source()
 	if err != nil {
 		return Programs{}, err
 	}
@@ -33,8 +33,8 @@ func Build(ctx context.Context, dir string, progress io.Writer) (Programs, error
 	return Programs{Hub: filepath.Join(dir, "kubilitics-hub"), Agent: filepath.Join(dir, "kubilitics-agent"), Command: filepath.Join(dir, "kubilitics")}, nil
 }
 
-// root is the directory of go.work, above this file or above the current directory.
-func root() (string, error) {
+// Source is the directory of go.work, above this file or above the current directory.
+func Source() (string, error) {
 	_, self, _, _ := runtime.Caller(0)
 	starts := []string{filepath.Dir(self)}
 	if wd, err := os.Getwd(); err == nil {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"io"
 
+	_ "golang.org/x/crypto/x509roots/fallback" // where the machine knows no roots of TLS: in an image of this program alone
+
 	"github.com/kubilitics/kubilitics/agent"
 	"github.com/kubilitics/kubilitics/shared/cli"
 	"github.com/kubilitics/kubilitics/shared/obs"

@@ -7,6 +7,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	_ "golang.org/x/crypto/x509roots/fallback" // where the machine knows no roots of TLS: in an image of this program alone
+
 	"github.com/kubilitics/kubilitics/hub/internal/command"
 	"github.com/kubilitics/kubilitics/shared/obs"
 )
