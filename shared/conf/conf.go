@@ -39,8 +39,6 @@ type field struct {
 	value  reflect.Value
 }
 
-var durationType = reflect.TypeFor[time.Duration]()
-
 // fieldsOf lists the fields of a struct that carry a conf tag, in order. Nested structs give their key to their fields.
 func fieldsOf(v reflect.Value, prefix string) []field {
 	var out []field
@@ -302,11 +300,8 @@ func Lines[T any](c T) []Line {
 			all = slices.Insert(all, i+1, f.parts()...)
 			continue
 		}
-		text := fmt.Sprint(f.value.Interface())
-		switch {
-		case f.value.Type() == durationType:
-			text = f.value.Interface().(time.Duration).String()
-		case f.secret && !f.value.IsZero():
+		text := f.text()
+		if f.secret && !f.value.IsZero() {
 			text = "********"
 		}
 		out = append(out, Line{f.key, text})

@@ -187,7 +187,7 @@ func TestListsOfParts(t *testing.T) {
 	if err != nil || len(got.Parts) != 2 || got.Parts[0].Timeout != 3*time.Second || got.Parts[0].Env[0] != "X=Y" || len(got.Parts[0].When.Kinds) != 2 || got.Parts[1].Name != "b" {
 		t.Fatalf("got %+v, %v", got, err)
 	}
-	want := []Line{{"listen", ":1"}, {"parts[0].name", "a"}, {"parts[0].key", "********"}, {"parts[0].env", "********"}, {"parts[0].timeout", "3s"}, {"parts[0].when.kinds", "[Pod Node]"},
+	want := []Line{{"listen", ":1"}, {"parts[0].name", "a"}, {"parts[0].key", "********"}, {"parts[0].env", "********"}, {"parts[0].timeout", "3s"}, {"parts[0].when.kinds", "[Pod, Node]"},
 		{"parts[1].name", "b"}, {"parts[1].key", ""}, {"parts[1].env", "[]"}, {"parts[1].timeout", "0s"}, {"parts[1].when.kinds", "[]"}}
 	if lines := Lines(got); !reflect.DeepEqual(lines, want) {
 		t.Errorf("lines %v", lines)
@@ -201,6 +201,33 @@ func TestListsOfParts(t *testing.T) {
 	} {
 		if _, err := loadListed(t, file); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v", file, err)
+		}
+	}
+}
+
+func TestKeys(t *testing.T) {
+	type both struct {
+		sample `conf:"own"`
+		Parts  []part `conf:"parts" usage:"many"`
+	}
+	d := both{sample: defaults()}
+	d.Tunnel.Dead, d.Origins = 36*time.Hour, []string{"a", "b"}
+	got := map[string]Key{}
+	for _, k := range Keys(d) {
+		got[k.Name] = k
+	}
+	for _, want := range []Key{
+		{"own.tunnel.dead", "--own-tunnel-dead", "KUBILITICS_OWN_TUNNEL_DEAD", "duration", "36h", "silence that ends a tunnel", false},
+		{"own.cors-origins", "--own-cors-origins", "KUBILITICS_OWN_CORS_ORIGINS", "list", "[a, b]", "who may call from a browser", false},
+		{"own.token", "--own-token", "KUBILITICS_OWN_TOKEN", "text", "", "a secret", true},
+		{"own.nodes", "--own-nodes", "KUBILITICS_OWN_NODES", "number", "3", "a number", false},
+		{"own.debug", "--own-debug", "KUBILITICS_OWN_DEBUG", "switch", "", "a switch", false},
+		{"parts", "", "", "parts", "", "many", false},
+		{"parts[].key", "", "", "text", "", "a secret", true},
+		{"parts[].when.kinds", "", "", "list", "", "which", false},
+	} {
+		if got[want.Name] != want {
+			t.Errorf("got  %+v\nwant %+v", got[want.Name], want)
 		}
 	}
 }
