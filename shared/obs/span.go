@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
+	otelcodes "go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
@@ -50,7 +50,7 @@ func (s Span) End(err error) {
 	}
 	if err != nil {
 		code := string(fault.CodeOf(err))
-		s.span.SetStatus(codes.Error, code)
+		s.span.SetStatus(otelcodes.Error, code)
 		s.span.SetAttributes(attribute.String("error.type", code))
 	}
 	s.span.End()
@@ -59,7 +59,7 @@ func (s Span) End(err error) {
 // Failed marks the span as one that went wrong for a reason in one word, such as a status.
 func (s Span) Failed(why string) {
 	if s.span != nil {
-		s.span.SetStatus(codes.Error, why)
+		s.span.SetStatus(otelcodes.Error, why)
 	}
 }
 
