@@ -148,13 +148,16 @@ func (l *lane) judge(err error, lasted time.Duration) (wait time.Duration, cut b
 	switch {
 	case err == nil:
 	case refused(err):
+		l.src.metrics.refused.Inc()
 		return l.refuse(err), false
 	case answered(err):
+		l.src.metrics.answered.Inc()
 		if !l.synced || l.failures > 1 {
 			l.reason = sentence(err)
 		}
 		l.settled = true
 	default:
+		l.src.metrics.unreachable.Inc()
 		cut = true
 		if !l.synced {
 			l.reason = "the API server can't be reached"

@@ -59,6 +59,7 @@ func (s *Source) Read(ctx context.Context, ref topo.Ref) (m topo.Manifest, found
 	if !watched {
 		return topo.Manifest{}, false, nil
 	}
+	s.metrics.readEach.Inc()
 	raw, err := s.client.read(ctx, s.client.of(w.kind, ref.Namespace).Name(ref.Name))
 	switch {
 	case apierrors.IsNotFound(err):
@@ -109,6 +110,7 @@ func (s *Source) readEach(ctx context.Context, _ Kind, refs []topo.Ref, give fun
 }
 
 func (s *Source) readListed(ctx context.Context, kind Kind, refs []topo.Ref, give func(topo.Manifest) error) error {
+	s.metrics.readListed.Add(float64(len(refs)))
 	wanted := make(map[topo.Ref]struct{}, len(refs))
 	for _, r := range refs {
 		wanted[r] = struct{}{}

@@ -67,6 +67,7 @@ func (l *lane) give(c Change) {
 func (l *lane) skip(raw []byte, cause error) (string, error) {
 	m, err := partial(raw)
 	p := Problem{Ref: l.ref(m.Namespace, m.Name), Reason: cause.Error()}
+	l.src.metrics.passed.Inc()
 	l.src.log.Debug("an object was passed over", zap.Stringer("ref", p.Ref), zap.Error(cause))
 	l.src.queue.problem(p)
 	l.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
@@ -36,12 +37,15 @@ type queue struct {
 	syncedAt uint64
 	said     bool // Synced was handed out
 
+	coalesced, allLost uint64 // ever
+
 	wake chan struct{} // one token: something is there
 }
 
 type entry struct {
 	change Change
-	dead   bool // its kind is gone
+	since  time.Time // when it began to wait
+	dead   bool      // its kind is gone
 }
 
 // kindNews is a status that may be told once all entries up to after were taken.
@@ -74,11 +78,13 @@ func (q *queue) change(c Change) {
 	defer q.mu.Unlock()
 	e, waits := q.pending[c.Ref]
 	if !waits {
-		e = &entry{}
+		e = &entry{since: time.Now()}
 		q.pending[c.Ref] = e
 		q.order = append(q.order, e)
 		q.put++
 		q.peak = max(q.peak, len(q.pending))
+	} else {
+		q.coalesced++
 	}
 	q.held -= len(e.change.Body)
 	if q.held+len(c.Body) > q.limit {
@@ -127,6 +133,7 @@ func (q *queue) event(e topo.Event) {
 	if len(q.events) == ringEvents {
 		q.events = slices.Delete(q.events, 0, 1)
 		q.lost++
+		q.allLost++
 	}
 	q.events = append(q.events, e)
 }
@@ -177,7 +184,7 @@ func (q *queue) take() (Batch, bool) {
 	b := Batch{Events: q.events, EventsLost: q.lost, Problems: q.problems, Reach: q.reach}
 	q.events, q.lost, q.problems, q.reach = nil, 0, nil, nil
 	b.Kinds = q.takeKinds()
-	b.Changes = q.takeChanges()
+	b.Changes, b.Since = q.takeChanges()
 	news := len(b.Kinds)+len(b.Changes)+len(b.Events)+b.EventsLost+len(b.Problems) > 0 || b.Reach != nil
 	b.Synced = q.synced()
 	news = news || b.Synced && !q.said
@@ -198,8 +205,8 @@ func (q *queue) takeKinds() []KindStatus {
 	return out
 }
 
-func (q *queue) takeChanges() []Change {
-	var out []Change
+// takeChanges gives the oldest, and since when the first of them has waited.
+func (q *queue) takeChanges() (out []Change, since time.Time) {
 	n := 0
 	for ; n < len(q.order) && len(out) < batchChanges; n++ {
 		e := q.order[n]
@@ -208,7 +215,7 @@ func (q *queue) takeChanges() []Change {
 			continue
 		}
 		if out == nil {
-			out = make([]Change, 0, min(len(q.order)-n, batchChanges))
+			out, since = make([]Change, 0, min(len(q.order)-n, batchChanges)), e.since
 		}
 		out = append(out, e.change)
 		q.held -= len(e.change.Body)
@@ -219,7 +226,7 @@ func (q *queue) takeChanges() []Change {
 	if len(q.order) == 0 {
 		q.emptied()
 	}
-	return out
+	return out, since
 }
 
 // emptied gives back what a flood left behind: a map doesn't shrink by itself.

@@ -72,7 +72,10 @@ func (r lister) ListWithContext(ctx context.Context, opts metav1.ListOptions) (r
 	}
 	defer body.Close()
 	front := headerOf(r.l.kind)
-	meta, err := readList(body, func(raw []byte) { _, _ = r.l.consume(front.typed(raw)) })
+	meta, err := readList(body, func(raw []byte) {
+		r.l.src.metrics.listed.Inc()
+		_, _ = r.l.consume(front.typed(raw))
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read the list of %s: %w", r.l.kind.Plural, err)
 	}
@@ -165,6 +168,7 @@ func (l *lane) enterList(first bool) error {
 	}
 	l.lists.Add(1)
 	if first {
+		l.src.metrics.lists.Inc()
 		l.round(false)
 	}
 	return nil
@@ -174,6 +178,7 @@ func (l *lane) enterList(first bool) error {
 func (l *lane) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.src.metrics.streams.Inc()
 	l.round(true)
 }
 
@@ -287,6 +292,7 @@ func (s *stream) send(e kwatch.Event) bool {
 
 // event takes in an event and gives what the reflector needs of it.
 func (s *stream) event(word string, raw []byte) kwatch.Event {
+	s.l.src.metrics.event(word)
 	switch t := kwatch.EventType(word); t {
 	case kwatch.Added, kwatch.Modified:
 		version, err := s.l.consume(raw)

@@ -26,6 +26,7 @@ type Source struct {
 	zip     *zstd.Encoder
 	scratch sync.Pool // of *buffers
 	pace    pace
+	metrics *metrics
 	turns   chan struct{}
 	poke    chan struct{} // one token: kinds may have come or gone
 
@@ -52,8 +53,12 @@ func New(cfg Config) (*Source, error) {
 	}
 	s.scratch.New = func() any { return &buffers{text: make([]byte, 0, 4<<10)} }
 	var err error
-	s.client, err = newClient(cfg.RESTConfig, s.queue.reached)
-	return s, err
+	if s.client, err = newClient(cfg.RESTConfig, s.queue.reached); err != nil {
+		return nil, err
+	}
+	s.metrics = newMetrics(cfg.Registerer)
+	s.ask(cfg.Registerer)
+	return s, nil
 }
 
 // Next waits for news and gives some of it, at most a few hundred changes. It is for one caller; the error is ctx's.

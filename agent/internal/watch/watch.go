@@ -3,6 +3,7 @@ package watch
 import (
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"k8s.io/client-go/rest"
 
@@ -23,6 +24,8 @@ type Config struct {
 	ManifestBytes int           // how many compressed bytes may wait for Next; 4 MiB if 0
 	Retry         time.Duration // between tries of a kind that is refused, give or take a half; 5 minutes if 0
 	Rediscover    time.Duration // between looks for new kinds when nothing says that there are any; 10 minutes if 0
+
+	Registerer prometheus.Registerer // of its metrics; nobody sees them if nil
 }
 
 // Kind is one kind of object as the API serves it.
@@ -79,6 +82,7 @@ type Reach struct {
 type Batch struct {
 	Kinds      []KindStatus
 	Changes    []Change
+	Since      time.Time // when the oldest of Changes began to wait; zero without any
 	Events     []topo.Event
 	EventsLost int // events that no room was left for since the batch before
 	Problems   []Problem

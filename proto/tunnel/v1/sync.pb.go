@@ -988,14 +988,17 @@ func (x *Bucket) GetRows() []byte {
 
 // Delta is a change, or a part of a load or resync.
 type Delta struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Epoch         int64                  `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Seq           int64                  `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`                              // from 1 in each epoch, contiguous
-	Rows          []byte                 `protobuf:"bytes,3,opt,name=rows,proto3" json:"rows,omitempty"`                             // Rows, zstd
-	Load          bool                   `protobuf:"varint,4,opt,name=load,proto3" json:"load,omitempty"`                            // belongs to the first load
-	LoadEnd       bool                   `protobuf:"varint,5,opt,name=load_end,json=loadEnd,proto3" json:"load_end,omitempty"`       // completes it: these rows are what changed meanwhile
-	Resync        bool                   `protobuf:"varint,6,opt,name=resync,proto3" json:"resync,omitempty"`                        // found by a comparison: dated now, marked late
-	ResyncEnd     bool                   `protobuf:"varint,7,opt,name=resync_end,json=resyncEnd,proto3" json:"resync_end,omitempty"` // the comparison is settled
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Epoch     int64                  `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Seq       int64                  `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`                              // from 1 in each epoch, contiguous
+	Rows      []byte                 `protobuf:"bytes,3,opt,name=rows,proto3" json:"rows,omitempty"`                             // Rows, zstd
+	Load      bool                   `protobuf:"varint,4,opt,name=load,proto3" json:"load,omitempty"`                            // belongs to the first load
+	LoadEnd   bool                   `protobuf:"varint,5,opt,name=load_end,json=loadEnd,proto3" json:"load_end,omitempty"`       // completes it: these rows are what changed meanwhile
+	Resync    bool                   `protobuf:"varint,6,opt,name=resync,proto3" json:"resync,omitempty"`                        // found by a comparison: dated now, marked late
+	ResyncEnd bool                   `protobuf:"varint,7,opt,name=resync_end,json=resyncEnd,proto3" json:"resync_end,omitempty"` // the comparison is settled
+	// How long the oldest change in it had waited at the agent when it was sent, in microseconds, at most: a span and no instant, since clocks differ.
+	// 0: the agent doesn't say.
+	WaitedUs      int64 `protobuf:"varint,8,opt,name=waited_us,json=waitedUs,proto3" json:"waited_us,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1077,6 +1080,13 @@ func (x *Delta) GetResyncEnd() bool {
 		return x.ResyncEnd
 	}
 	return false
+}
+
+func (x *Delta) GetWaitedUs() int64 {
+	if x != nil {
+		return x.WaitedUs
+	}
+	return 0
 }
 
 // Ack says that everything up to seq is committed.
@@ -1437,7 +1447,7 @@ const file_tunnel_v1_sync_proto_rawDesc = "" +
 	"\x06Bucket\x121\n" +
 	"\x05table\x18\x01 \x01(\x0e2\x1b.kubilitics.tunnel.v1.TableR\x05table\x12\x16\n" +
 	"\x06bucket\x18\x02 \x01(\x05R\x06bucket\x12\x12\n" +
-	"\x04rows\x18\x03 \x01(\fR\x04rows\"\xa9\x01\n" +
+	"\x04rows\x18\x03 \x01(\fR\x04rows\"\xc6\x01\n" +
 	"\x05Delta\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x03R\x03seq\x12\x12\n" +
@@ -1446,7 +1456,8 @@ const file_tunnel_v1_sync_proto_rawDesc = "" +
 	"\bload_end\x18\x05 \x01(\bR\aloadEnd\x12\x16\n" +
 	"\x06resync\x18\x06 \x01(\bR\x06resync\x12\x1d\n" +
 	"\n" +
-	"resync_end\x18\a \x01(\bR\tresyncEnd\"K\n" +
+	"resync_end\x18\a \x01(\bR\tresyncEnd\x12\x1b\n" +
+	"\twaited_us\x18\b \x01(\x03R\bwaitedUs\"K\n" +
 	"\x03Ack\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x03R\x03seq\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x03R\bposition\x12\x16\n" +
