@@ -197,7 +197,7 @@ func New(cfg Config) *API {
 		painters: make(chan struct{}, maxPainters),
 		replays:  newReplays(), metrics: newMetrics(cfg.Registerer), closing: make(chan struct{}), each: map[owner]int{},
 	}
-	a.router.Use(a.observe, a.recoverPanics, secureHeaders, a.origins.handler(), a.deadline, plainPath)
+	a.router.Use(a.observe, a.recoverPanics, secureHeaders, a.origins.handler(), a.deadline, plainPath, head)
 	a.router.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, fault.New(fault.NotFound, "there is nothing at %s", r.URL.Path))
 	})

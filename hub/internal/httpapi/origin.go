@@ -28,9 +28,9 @@ func (o origins) handler() func(http.Handler) http.Handler {
 	}
 	return cors.Handler(cors.Options{
 		AllowOriginFunc: func(_ *http.Request, origin string) bool { return o.has(origin) },
-		AllowedMethods:  []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
+		AllowedMethods:  []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
 		AllowedHeaders:  []string{"Authorization", "Content-Type", "If-None-Match", "If-Match", "Idempotency-Key", "Last-Event-ID", requestIDHeader},
-		ExposedHeaders:  []string{"ETag", "Location", "Retry-After", requestIDHeader},
+		ExposedHeaders:  []string{"ETag", "Location", "Retry-After", "Allow", "Idempotent-Replayed", requestIDHeader},
 		MaxAge:          600,
 	})
 }

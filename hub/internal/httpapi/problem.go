@@ -96,9 +96,3 @@ func encode(w io.Writer, v any) error {
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
 }
-
-func (a *API) wrongMethod(w http.ResponseWriter, r *http.Request) {
-	p := a.problem(r.Context(), fault.New(fault.BadRequest, "%s is not possible here", r.Method))
-	p.Status, p.Title = http.StatusMethodNotAllowed, http.StatusText(http.StatusMethodNotAllowed)
-	a.write(w, p)
-}

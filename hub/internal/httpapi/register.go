@@ -28,8 +28,9 @@ var jsonFormat = huma.Format{Marshal: encode, Unmarshal: json.Unmarshal}
 func (a *API) humaConfig() huma.Config {
 	c := huma.DefaultConfig("Kubilitics", a.cfg.Version)
 	c.Info.Description = "The hub's interface: clusters, their resources and topology, events, streams."
-	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", ""                                  // served here, behind authentication
-	c.CreateHooks = nil                                                                    // no $schema in answers
+	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", "" // served here, behind authentication
+	c.CreateHooks = nil                                   // no $schema in answers
+	c.Transformers = []huma.Transformer{project}
 	c.Formats = map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat} // the second stands for every type that ends in +json
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
 	c.Security = []map[string][]string{{"bearer": {}}}
@@ -75,6 +76,7 @@ func read[I any, O interface{ ReadAt() topo.Position }](a *API, op huma.Operatio
 				return nil, err
 			}
 			if tag := a.tag(i, at); matches(i.match, tag) {
+				i.answer.Del("Cache-Control") // the usual one, beside which ours would stand
 				return nil, &unmodified{tag}
 			}
 		}
@@ -130,10 +132,14 @@ func (a *API) rejectUnknown(ctx huma.Context, next func(huma.Context)) {
 	known := map[string]bool{}
 	for _, p := range ctx.Operation().Parameters {
 		if p.In == "query" {
-			known[p.Name] = p.Schema != nil && p.Schema.Type == huma.TypeArray
+			known[p.Name] = p.Schema != nil && p.Schema.Type == huma.TypeArray && (p.Explode == nil || *p.Explode)
 		}
 	}
-	if err := checkParameters(r, known); err != nil {
+	err := checkParameters(r, known)
+	if err == nil {
+		err = checkPrecondition(r, ctx.Operation())
+	}
+	if err != nil {
 		a.fail(w, r, err)
 		return
 	}

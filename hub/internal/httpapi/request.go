@@ -29,6 +29,7 @@ type info struct {
 	match     string // If-None-Match
 	from      string // address
 	agent     string // User-Agent
+	answer    http.Header
 	principal fleet.Principal
 }
 
@@ -58,7 +59,7 @@ var goodRequestID = regexp.MustCompile(`^[A-Za-z0-9._:/+=-]{1,64}$`)
 func (a *API) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		i := &info{id: r.Header.Get(requestIDHeader), uri: r.URL.Path, method: r.Method, match: r.Header.Get("If-None-Match"), from: a.clientOf(r), agent: r.UserAgent()}
+		i := &info{id: r.Header.Get(requestIDHeader), uri: r.URL.Path, method: r.Method, match: r.Header.Get("If-None-Match"), from: a.clientOf(r), agent: r.UserAgent(), answer: w.Header()}
 		if !goodRequestID.MatchString(i.id) {
 			i.id = uuid.NewString()
 		}

@@ -24,6 +24,7 @@ type resourcesInput struct {
 	QueryParam
 	AtParam
 	PageParams
+	FieldsParam
 }
 
 func (a *API) listResources(ctx context.Context, p fleet.Principal, in *resourcesInput) (*query.ResourceList, error) {
@@ -80,6 +81,7 @@ type kindInput struct {
 	QueryParam
 	AtParam
 	PageParams
+	FieldsParam
 }
 
 func (a *API) listKind(ctx context.Context, p fleet.Principal, in *kindInput) (*query.ResourceList, error) {
