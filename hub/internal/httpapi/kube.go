@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5/middleware"
-	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
@@ -35,7 +34,7 @@ func (a *API) serveKube(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	by := kubeproxy.Caller{From: a.clientOf(r), Agent: r.UserAgent(), Request: r.Header.Get(requestIDHeader), Via: "kubernetes"}
 	if !goodRequestID.MatchString(by.Request) {
-		by.Request = uuid.NewString()
+		by.Request = newRequestID()
 	}
 	w.Header().Set(requestIDHeader, by.Request)
 	if r.ProtoMajor == 1 { // what the product's interface left on the connection isn't meant for what may last

@@ -43,6 +43,17 @@ func (a alone) RoundTrip(r *http.Request) (*http.Response, error) {
 var requestBuffers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, aloneBuffer) }}
 
 func exchange(st *tunnel.Stream, r *http.Request) (*http.Response, error) {
+	if err := send(st, r); err != nil {
+		return nil, err
+	}
+	bounded := &io.LimitedReader{R: st, N: maxHeaders}
+	resp, err := receive(bufio.NewReaderSize(bounded, aloneBuffer), r)
+	bounded.N = math.MaxInt64
+	return resp, err
+}
+
+// send writes a request that has no body.
+func send(st *tunnel.Stream, r *http.Request) error {
 	w := requestBuffers.Get().(*bufio.Writer)
 	w.Reset(st)
 	err := r.Write(w)
@@ -51,15 +62,14 @@ func exchange(st *tunnel.Stream, r *http.Request) (*http.Response, error) {
 	}
 	w.Reset(nil)
 	requestBuffers.Put(w)
-	if err != nil {
-		return nil, err
-	}
-	bounded := &io.LimitedReader{R: st, N: maxHeaders}
-	br := bufio.NewReaderSize(bounded, aloneBuffer)
+	return err
+}
+
+// receive reads an answer's head, past those that only say that it takes time.
+func receive(br *bufio.Reader, r *http.Request) (*http.Response, error) {
 	for range maxInterim {
 		resp, err := http.ReadResponse(br, r)
 		if err != nil || resp.StatusCode >= http.StatusOK {
-			bounded.N = math.MaxInt64
 			return resp, err
 		}
 	}

@@ -192,8 +192,12 @@ func (f forwarder) through(s *passage, out *http.Request) http.RoundTripper {
 	switch p := f.Proxy; {
 	case s.request.Upgrades:
 		return p.connections
-	case s.lasts() && (out.Body == nil || out.Body == http.NoBody):
+	case out.Body != nil && out.Body != http.NoBody:
+		return p.requests
+	case s.lasts():
 		return alone(f)
+	case s.request.Reads() && (out.Method == http.MethodGet || out.Method == http.MethodHead):
+		return p.spares
 	default:
 		return p.requests
 	}

@@ -77,7 +77,8 @@ type Proxy struct {
 	limits  *limits
 	known   *lru.Cache[store.Scope, cached]
 
-	requests    *http.Transport // for what ends by itself
+	spares      *spares         // for what reads and ends by itself
+	requests    *http.Transport // for what else ends by itself
 	connections *http.Transport // for what leaves HTTP
 	brief       *httputil.ReverseProxy
 	long        *httputil.ReverseProxy
@@ -96,7 +97,7 @@ func New(cfg Config) *Proxy {
 		lasting: map[*passage]struct{}{}, idle: make(chan struct{}),
 	}
 	p.known, _ = lru.New[store.Scope, cached](remembered) // fails on a size below 1 only
-	p.requests, p.connections = p.pooled(false), p.single()
+	p.spares, p.requests, p.connections = newSpares(p), p.pooled(false), p.single()
 	p.brief, p.long = p.reverse(briefBuffers), p.reverse(longBuffers)
 	return p
 }

@@ -52,7 +52,7 @@ func (p *Proxy) all() []*passage {
 	return out
 }
 
-// Run ends what lasts when its caller may have it no more, until ctx ends.
+// Run ends what lasts when its caller may have it no more, and streams that nobody needs any more, until ctx ends.
 func (p *Proxy) Run(ctx context.Context) error {
 	tick := time.NewTicker(p.cfg.Check)
 	defer tick.Stop()
@@ -61,6 +61,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+			p.spares.sweep(time.Now())
 			p.recheck(ctx)
 		}
 	}
@@ -143,5 +144,6 @@ func (p *Proxy) Close(ctx context.Context) {
 			p.cfg.Log.Warn("not all requests to clusters have ended")
 		}
 	}
+	p.spares.close()
 	p.requests.CloseIdleConnections()
 }
