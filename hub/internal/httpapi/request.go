@@ -29,6 +29,7 @@ type info struct {
 	match     string // If-None-Match
 	from      string // address
 	agent     string // User-Agent
+	answer    http.Header
 	principal fleet.Principal
 }
 
@@ -62,7 +63,7 @@ func newRequestID() string { return uuid.Must(uuid.NewV7()).String() }
 func (a *API) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		i := &info{id: r.Header.Get(requestIDHeader), uri: r.URL.Path, method: r.Method, match: r.Header.Get("If-None-Match"), from: a.clientOf(r), agent: r.UserAgent()}
+		i := &info{id: r.Header.Get(requestIDHeader), uri: r.URL.Path, method: r.Method, match: r.Header.Get("If-None-Match"), from: a.clientOf(r), agent: r.UserAgent(), answer: w.Header()}
 		if !goodRequestID.MatchString(i.id) {
 			i.id = newRequestID()
 		}
