@@ -41,6 +41,7 @@ type Agent struct {
 	source   *watch.Source
 	door     *kubeserve.Door
 	instance string
+	inside   Embedding // zero for an agent that is a program of its own
 
 	mu   sync.Mutex
 	info watch.ClusterInfo // as last asked
@@ -61,9 +62,15 @@ func New(cfg Config, log *zap.Logger) (a *Agent, err error) {
 	if a.table, err = cfg.ruleTable(); err != nil {
 		return nil, err
 	}
+	return a, a.furnish()
+}
+
+// furnish makes the parts that stand on the connection to the cluster.
+func (a *Agent) furnish() (err error) {
+	cfg, log := a.cfg, a.log
 	a.door, err = kubeserve.New(kubeserve.Config{REST: a.rest, Access: kubeserve.Access(cfg.Access), Prefix: cfg.UserPrefix, Log: log.Named("kube")})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	a.source, err = watch.New(watch.Config{
 		RESTConfig: a.rest,
@@ -73,7 +80,7 @@ func New(cfg Config, log *zap.Logger) (a *Agent, err error) {
 		Exclude:    cfg.excluded(),
 		Namespaces: cfg.Namespaces,
 	})
-	return a, err
+	return err
 }
 
 // restConfig says how to reach the cluster: by the file named, else as the pod that the agent runs in, else as kubectl would.
@@ -144,7 +151,7 @@ func (a *Agent) tell(ctx context.Context, g *errgroup.Group) error {
 	}
 	a.log.Info("this cluster is known to the hub", zap.String("cluster", member.Cluster()), zap.Time("certificateEnds", member.NotAfter()))
 	link := uplink.NewLink(uplink.Config{
-		Source:  watched{a.source, a.log.Named("watch")},
+		Source:  watched{a.source, a.log.Named("watch"), a.reached},
 		Ledger:  uplink.NewLedger(topo.NewEngine(a.table), a.cfg.Share == shareManifests),
 		Dial:    a.dial(member),
 		Hello:   a.hello,
@@ -161,6 +168,9 @@ func (a *Agent) tell(ctx context.Context, g *errgroup.Group) error {
 }
 
 func (a *Agent) keep() (enroll.Keep, error) {
+	if a.inside.Dial != nil {
+		return enroll.Memory(), nil
+	}
 	if a.cfg.Secret == "" {
 		return enroll.Dir(a.cfg.StateDir), nil
 	}
@@ -182,7 +192,7 @@ func (a *Agent) dial(m *enroll.Member) func(context.Context, map[tunnel.Kind]*tu
 
 func (a *Agent) ask(ctx context.Context) (watch.ClusterInfo, error) {
 	info, err := a.source.Info(ctx)
-	if err != nil {
+	if info, err = a.identified(info, err); err != nil {
 		return info, err
 	}
 	a.mu.Lock()

@@ -22,7 +22,8 @@ const maxRelisted = 4096
 // watched is the watch as the uplink sees it.
 type watched struct {
 	*watch.Source
-	log *zap.Logger
+	log     *zap.Logger
+	reached func(watch.Reach) // hears whether the API server answers
 }
 
 // Next words a batch of the watch as news.
@@ -49,6 +50,7 @@ func (w watched) Next(ctx context.Context) (uplink.News, error) {
 	}
 	if r := b.Reach; r != nil {
 		w.log.Info("the cluster's API server", zap.Bool("answers", !r.Down), zap.String("reason", r.Reason))
+		w.reached(*r)
 	}
 	return n, nil
 }

@@ -18,6 +18,23 @@ type Keep interface {
 	Save(ctx context.Context, text []byte) error
 }
 
+// Memory keeps it nowhere: the member ends with its process, and the next one enrols anew.
+func Memory() Keep { return new(memory) }
+
+type memory struct{ text []byte }
+
+func (m *memory) Load(context.Context) ([]byte, error) {
+	if m.text == nil {
+		return nil, fault.New(fault.NotFound, "nothing is kept yet")
+	}
+	return m.text, nil
+}
+
+func (m *memory) Save(_ context.Context, text []byte) error {
+	m.text = text
+	return nil
+}
+
 // Dir keeps it in a directory's file, readable by the owner alone.
 func Dir(path string) Keep { return dir(path) }
 

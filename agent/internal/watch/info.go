@@ -18,8 +18,8 @@ type ClusterInfo struct {
 	Provider string // "eks", "gke", "kind" … by what its version and first node show; empty if nothing does
 }
 
-// Info asks the cluster for what it is. Without its version or UID it is an error; the provider is a guess that may
-// stay empty.
+// Info asks the cluster for what it is. Without its version or UID it is an error, which comes with the version where only the UID can't be read; the
+// provider is a guess that may stay empty.
 func (s *Source) Info(ctx context.Context) (ClusterInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, infoLimit)
 	defer cancel()
@@ -29,7 +29,7 @@ func (s *Source) Info(ctx context.Context) (ClusterInfo, error) {
 	}
 	var system metav1.PartialObjectMetadata
 	if err := s.readInto(ctx, "/api/v1/namespaces/kube-system", &system); err != nil {
-		return ClusterInfo{}, asFault(err, "the namespace kube-system can't be read, whose UID identifies the cluster")
+		return ClusterInfo{Version: version.GitVersion}, asFault(err, "the namespace kube-system can't be read, whose UID identifies the cluster")
 	}
 	return ClusterInfo{
 		Version: version.GitVersion, UID: string(system.UID), Provider: guess(version.GitVersion, s.someNode(ctx)),
