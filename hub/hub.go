@@ -79,18 +79,24 @@ type Hub struct {
 	audit    *audit.Log
 	kube     *kubeproxy.Proxy
 	janitor  *janitor
+	inside   Embedding // zero for a hub that is a program of its own
 	draining atomic.Bool
 }
 
 // New opens a hub: its database, migrated to this program's schema, its CA and its listeners. Close or Run must follow.
 func New(ctx context.Context, cfg Config, log *zap.Logger) (*Hub, error) {
+	return Embed(ctx, cfg, Embedding{}, log)
+}
+
+// Embed opens a hub, as New does, inside a program that gives it some of what it stands on.
+func Embed(ctx context.Context, cfg Config, e Embedding, log *zap.Logger) (*Hub, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, fault.Wrap(err, fault.BadRequest, "the data directory %s can't be made", cfg.DataDir)
 	}
-	h := &Hub{cfg: cfg, log: log}
+	h := &Hub{cfg: cfg, log: log, inside: e}
 	if err := h.open(ctx); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
@@ -114,14 +120,14 @@ func (h *Hub) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	h.tokens = auth.New(h.store, auth.Config{TicketKey: tickets, MaxTicket: h.cfg.TicketLifetime}, h.log.Named("auth"))
+	h.tokens = auth.New(h.tokenStore(), auth.Config{TicketKey: tickets, MaxTicket: h.cfg.TicketLifetime}, h.log.Named("auth"))
 	if h.bootstrap, err = h.tokens.Bootstrap(ctx, h.tenant.ID); err != nil {
 		return err
 	}
 	if h.apiListener, err = listen(ctx, h.cfg.Listen); err != nil {
 		return err
 	}
-	if h.tunnelListener, err = listen(ctx, h.cfg.Tunnel.Listen); err != nil {
+	if h.tunnelListener, err = h.listenForTunnels(ctx); err != nil {
 		return err
 	}
 	return h.wire(authority)
@@ -230,6 +236,7 @@ func (h *Hub) wireAPI(authority *enroll.Authority, public httpapi.Public, reposi
 		Ops:            ops.New(ops.Config{Kube: h.kube, Query: asks, Log: h.log.Named("ops")}),
 		Pods:           pods.New(pods.Config{Kube: h.kube, Log: h.log.Named("pods")}),
 		Public:         public,
+		Contacts:       h.inside.Contacts,
 		Gatherer:       reg,
 		Registerer:     reg,
 		Log:            h.log.Named("api"),
@@ -244,16 +251,16 @@ func (h *Hub) wireAPI(authority *enroll.Authority, public httpapi.Public, reposi
 // of Kubernetes are judged where they are understood.
 func (h *Hub) doors() http.Handler {
 	kube := h.api.Kube()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return h.inside.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case r.URL.Path == tunnelPath:
+		case r.URL.Path == tunnelPath && h.inside.Tunnels == nil:
 			h.tunnels.ServeHTTP(w, r)
 		case strings.HasPrefix(r.URL.Path, httpapi.KubeRoot):
 			kube.ServeHTTP(w, r)
 		default:
 			h.api.ServeHTTP(w, r)
 		}
-	})
+	}))
 }
 
 // tuned gives connections the tunnel's socket options: any of them may become one.

@@ -27,7 +27,7 @@ func (a *API) clusters() {
 
 	read(a, route(http.MethodGet, "/api/v1/clusters", "list-clusters", "List clusters", "clusters"),
 		func(ctx context.Context, p fleet.Principal, _ *struct{}) (*query.ClusterList, error) {
-			return a.cfg.Query.Clusters(ctx, p)
+			return a.listClusters(ctx, p)
 		})
 	read(a, route(http.MethodGet, "/api/v1/clusters/summary", "summarize-clusters", "Every cluster in numbers", "clusters"),
 		func(ctx context.Context, p fleet.Principal, in *AtParam) (*query.FleetSummary, error) {
@@ -37,7 +37,7 @@ func (a *API) clusters() {
 			}
 			return a.cfg.Query.Summary(ctx, p, at)
 		})
-	read(a, route(http.MethodGet, clusterRoot, "get-cluster", "Get a cluster", "clusters"), ofCluster(a.cfg.Query.Cluster))
+	read(a, route(http.MethodGet, clusterRoot, "get-cluster", "Get a cluster", "clusters"), ofCluster(a.oneCluster))
 	fresh(a, route(http.MethodGet, clusterRoot+"/info", "get-cluster-info", "A cluster in numbers, by kind", "clusters"),
 		func(ctx context.Context, p fleet.Principal, in *infoInput) (*query.Info, error) {
 			id, err := in.id()

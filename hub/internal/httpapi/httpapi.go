@@ -117,6 +117,7 @@ type Config struct {
 	Ops           *ops.Ops
 	Pods          *pods.Pods
 	Public        Public
+	Contacts      Contacts     // nil: this process watches no cluster itself
 	Resolver      Resolver     // nil: the Querier's
 	Ready         func() error // says why new callers should go elsewhere, beside what is asked here; nil: nothing does
 	Gatherer      prometheus.Gatherer

@@ -103,7 +103,7 @@ func drifts(uri string) bool {
 // tag names an answer. It is weak: two answers with it mean the same, but the last sign of life of a cluster may differ.
 func (a *API) tag(i *info, at topo.Position) string {
 	h := sha256.New()
-	_ = json.NewEncoder(h).Encode([]any{a.cfg.Version, i.principal.Tenant, i.principal.Bindings, at, i.uri}) // a hash takes everything
+	_ = json.NewEncoder(h).Encode([]any{a.cfg.Version, i.principal.Tenant, i.principal.Bindings, at, a.contactsAt(), i.uri}) // a hash takes everything
 	return `W/"` + hex.EncodeToString(h.Sum(nil)[:12]) + `"`
 }
 

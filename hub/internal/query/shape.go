@@ -121,6 +121,15 @@ type Cluster struct {
 	Agent     string            `json:"agent,omitempty" doc:"version of the agent"`
 	Share     string            `json:"share,omitempty" enum:"topology,manifests" doc:"what the cluster's owner lets leave it"`
 	Freshness fleet.Freshness   `json:"freshness"`
+	Contact   *Contact          `json:"contact,omitempty" doc:"how the hub's own process gets on with the cluster; only on the desktop"`
+}
+
+// Contact is how a process that watches a cluster itself gets on with it.
+type Contact struct {
+	State  string    `json:"state" enum:"connecting,connected,failed,removed" doc:"removed: the kubeconfig names it no more"`
+	Code   string    `json:"code,omitempty" enum:"refused,silent,name,certificate,credentials,unauthorized,forbidden,config,other" doc:"of what failed"`
+	Reason string    `json:"reason,omitempty" doc:"why it isn't connected, for people"`
+	Since  time.Time `json:"since" doc:"when this state began"`
 }
 
 // ClusterOf gives a cluster its JSON shape.
