@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/rules"
 	"github.com/kubilitics/kubilitics/shared/topo"
+	"github.com/kubilitics/kubilitics/shared/tunnel"
 )
 
 // Config is all that an agent is told at its start. Keys, flags and variables come from its tags.
@@ -67,6 +69,11 @@ func (c Config) check() error {
 	f := fault.New(fault.BadRequest, "the configuration can't be right")
 	if c.Hub == "" {
 		f = f.WithField("hub", "must say where the hub is")
+	} else if err := tunnel.CheckURL(c.Hub); err != nil {
+		f = f.WithField("hub", "%v", err)
+	}
+	if u, err := url.Parse(c.Proxy); c.Proxy != "" && (err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https") {
+		f = f.WithField("proxy", "is no address such as http://host:port") // which may hold a password
 	}
 	if !slices.Contains([]string{shareManifests, shareTopology}, c.Share) {
 		f = f.WithField("share", "%q is neither %s nor %s", c.Share, shareManifests, shareTopology)

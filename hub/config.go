@@ -3,15 +3,19 @@ package hub
 import (
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/kubilitics/kubilitics/hub/internal/kubeproxy"
 	"github.com/kubilitics/kubilitics/hub/internal/notify"
 	"github.com/kubilitics/kubilitics/hub/internal/plugin"
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/tunnel"
 )
 
 // Config is all that a hub is told at its start; nothing changes it afterwards. Keys, flags and variables come from its tags.
@@ -126,10 +130,20 @@ func (c Config) check() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		f = f.WithField("tls-cert", "tls-cert and tls-key go together")
 	}
-	for key, d := range map[string]time.Duration{"ca.lifetime": c.CA.Lifetime, "ca.token-lifetime": c.CA.TokenLife, "keep.feed": c.Keep.Feed, "keep.history": c.Keep.History, "keep.events": c.Keep.Events, "ticket-lifetime": c.TicketLifetime} {
-		if d <= 0 {
-			f = f.WithField(key, "must be longer than nothing")
+	f = c.checkTimes(f)
+	f = c.checkNumbers(f)
+	if c.Tunnel.Address != "" {
+		if err := tunnel.CheckURL(c.Tunnel.Address); err != nil {
+			f = f.WithField("tunnel.address", "%v", err)
 		}
+	}
+	for _, origin := range c.CORSOrigins {
+		if u, err := url.Parse(origin); err != nil || u.Host == "" || u.Scheme+"://"+u.Host != origin {
+			f = f.WithField("cors-origins", "%q is no origin such as https://portal.example", origin)
+		}
+	}
+	if len(validation.IsDNS1123Subdomain(c.CA.Domain)) > 0 {
+		f = f.WithField("ca.domain", "%q is no name such as kubilitics.internal", c.CA.Domain)
 	}
 	if why := checkPublicURL(c.PublicURL); why != "" {
 		f = f.WithField("public-url", "%s", why)
@@ -147,6 +161,35 @@ func (c Config) check() error {
 	}
 	for _, field := range f.Fields {
 		f.Message += "; " + field.Name + ": " + field.Reason
+	}
+	return f
+}
+
+func (c Config) checkTimes(f *fault.Error) *fault.Error {
+	for key, d := range map[string]time.Duration{
+		"ca.lifetime": c.CA.Lifetime, "ca.token-lifetime": c.CA.TokenLife, "ticket-lifetime": c.TicketLifetime,
+		"keep.feed": c.Keep.Feed, "keep.history": c.Keep.History, "keep.events": c.Keep.Events, "keep.audit": c.Keep.Audit,
+	} {
+		if d <= 0 {
+			f = f.WithField(key, "must be longer than nothing")
+		}
+	}
+	for key, d := range map[string]time.Duration{"drain": c.Drain, "verify-every": c.VerifyEvery} {
+		if d < 0 {
+			f = f.WithField(key, "must not be negative")
+		}
+	}
+	return f
+}
+
+func (c Config) checkNumbers(f *fault.Error) *fault.Error {
+	for key, n := range map[string]int{
+		"kube.user-rate": c.Kube.UserRate, "kube.cluster-rate": c.Kube.ClusterRate, "kube.user-requests": c.Kube.UserRequests,
+		"kube.cluster-requests": c.Kube.ClusterRequests, "kube.user-streams": c.Kube.UserStreams, "kube.cluster-streams": c.Kube.ClusterStreams,
+	} {
+		if n < 0 {
+			f = f.WithField(key, "must not be negative; 0 is no bound")
+		}
 	}
 	return f
 }

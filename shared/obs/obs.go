@@ -39,7 +39,7 @@ func Version() string {
 func NewLogger(level, format string) (*zap.Logger, error) {
 	l, err := zapcore.ParseLevel(level)
 	if err != nil {
-		return nil, fault.New(fault.BadRequest, "the log's level %q is none of debug, info, warn and error", level)
+		return nil, fault.New(fault.BadRequest, "log.level: %q is none of debug, info, warn and error", level).WithField("log.level", "unknown")
 	}
 	var cfg zap.Config
 	switch format {
@@ -51,7 +51,7 @@ func NewLogger(level, format string) (*zap.Logger, error) {
 		cfg.Development = false
 		cfg.EncoderConfig.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
 	default:
-		return nil, fault.New(fault.BadRequest, "the log's format %q is none of json and text", format)
+		return nil, fault.New(fault.BadRequest, "log.format: %q is none of json and text", format).WithField("log.format", "unknown")
 	}
 	cfg.Level = zap.NewAtomicLevelAt(l)
 	cfg.DisableCaller, cfg.DisableStacktrace = true, true

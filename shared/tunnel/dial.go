@@ -110,18 +110,32 @@ func (e *Endpoint) connect(ctx context.Context) (net.Conn, error) {
 		}
 		return conn, nil
 	}
-	u, err := url.Parse(e.URL)
-	if err != nil {
-		return nil, fault.Wrap(err, fault.BadRequest, "the hub's address %q is not a URL", e.URL)
-	}
+	u, err := parseURL(e.URL)
 	switch {
-	case u.Scheme == "tls" && u.Port() != "":
+	case err != nil:
+		return nil, err
+	case u.Scheme == "tls":
 		return e.dialTCP(ctx, u.Host)
-	case u.Scheme == "ws", u.Scheme == "wss":
-		return e.dialWebSocket(ctx)
 	default:
-		return nil, fault.New(fault.BadRequest, "the hub's address %q is none of tls://host:port, ws://… and wss://…", e.URL)
+		return e.dialWebSocket(ctx)
 	}
+}
+
+// CheckURL tells what is wrong with a hub's address, a BadRequest.
+func CheckURL(text string) error {
+	_, err := parseURL(text)
+	return err
+}
+
+func parseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.BadRequest, "the hub's address %q is not a URL", text)
+	}
+	if u.Hostname() == "" || u.Scheme != "ws" && u.Scheme != "wss" && (u.Scheme != "tls" || u.Port() == "") {
+		return nil, fault.New(fault.BadRequest, "the hub's address %q is none of tls://host:port, ws://… and wss://…", text)
+	}
+	return u, nil
 }
 
 // dialTCP connects to host:port, through the proxy if there is one.
