@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/kubilitics/kubilitics/shared/fault"
 )
@@ -122,4 +123,22 @@ func Trace(ctx context.Context) zap.Field {
 		return zap.Stringer("trace", at.TraceID())
 	}
 	return zap.Skip()
+}
+
+type requestKey struct{}
+
+// WithRequest has lines of the log that are written for the context carry the request's id.
+func WithRequest(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestKey{}, id)
+}
+
+// About is the fields of a line of the log by which it is found: the id of the request that the context is for, and of the trace where one is recorded.
+func About(ctx context.Context) zap.Field {
+	return zap.Inline(zapcore.ObjectMarshalerFunc(func(to zapcore.ObjectEncoder) error {
+		if id, ok := ctx.Value(requestKey{}).(string); ok {
+			to.AddString("request", id)
+		}
+		Trace(ctx).AddTo(to)
+		return nil
+	}))
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/kube"
+	"github.com/kubilitics/kubilitics/shared/obs"
 	"github.com/kubilitics/kubilitics/shared/tunnel"
 )
 
@@ -65,7 +66,10 @@ func (p *Proxy) open(ctx context.Context, addr string) (*tunnel.Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.cfg.Tunnels.OpenStream(ctx, at)
+	ctx, opening := obs.Step(ctx, "stream.open")
+	st, err := p.cfg.Tunnels.OpenStream(ctx, at)
+	opening.End(err)
+	return st, err
 }
 
 // hostOf names a cluster and its tenant, so that no stream is ever shared between two of either.
@@ -133,9 +137,9 @@ func (p *Proxy) reverse(lend buffers) *httputil.ReverseProxy {
 		Rewrite:   func(r *httputil.ProxyRequest) { passageOf(r.In.Context()).dress(r.Out) },
 		Transport: forwarder{p}, BufferPool: lend, FlushInterval: flush,
 		ErrorLog: log.New(io.Discard, "", 0), // each of its lines is about a request that is on record, with its end
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if fault.Is(err, fault.Internal) {
-				p.cfg.Log.Warn("an answer could not be passed on", zap.Error(err))
+				p.cfg.Log.Warn("an answer could not be passed on", zap.String("request", passageOf(r.Context()).by.Request), obs.Trace(r.Context()), zap.Error(err))
 			}
 			kube.WriteStatus(w, err)
 		},
@@ -165,6 +169,7 @@ func (s *passage) dress(out *http.Request) {
 	h.Set(kube.RequestHeader, s.by.Request)
 	h.Set("X-Request-Id", s.by.Request)
 	h.Set("Audit-Id", s.by.Request)
+	obs.Inject(s.ctx, h)
 	if out.Method != http.MethodGet && out.Method != http.MethodHead {
 		// net/http would send such a request twice, taking their word for it.
 		h.Del("Idempotency-Key")
@@ -216,7 +221,7 @@ func (s *passage) word(err error) error {
 		return fault.Wrap(err, fault.TooManyRequests, "the tunnel of cluster %s carries as much as it can", s.cluster).After(time.Second)
 	case errors.As(err, &dial):
 		s.proxy.metrics.refused.WithLabelValues("offline").Inc()
-		s.proxy.cfg.Log.Debug("no stream", zap.String("request", s.by.Request), zap.Error(err))
+		s.proxy.cfg.Log.Debug("no stream", zap.String("request", s.by.Request), obs.Trace(s.ctx), zap.Error(err))
 		return s.proxy.offline(s.ctx, s.at)
 	case s.request.Reads():
 		return fault.Wrap(err, fault.Unavailable, "the connection to cluster %s was lost before it answered%s", s.cluster, because(err))

@@ -17,6 +17,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/kube"
+	"github.com/kubilitics/kubilitics/shared/obs"
 )
 
 // passage is one request on its way, from the decision on it to the end of its answer's body. over must be called.
@@ -28,6 +29,7 @@ type passage struct {
 	request kube.Request
 	began   time.Time
 	entry   *audit.Entry
+	span    obs.Span
 	ctx     context.Context // of what lasts: ended with a cause by end
 	end     context.CancelCauseFunc
 
@@ -50,7 +52,11 @@ func (p *Proxy) admit(r *http.Request, by Caller, cluster fleet.ClusterID) (*pas
 		proxy: p, by: by, at: store.Scope{Tenant: by.Principal.Tenant, Cluster: cluster}, cluster: cluster.String(),
 		began: time.Now(), ctx: r.Context(), end: func(error) {},
 	}
-	if err := s.decide(r); err != nil {
+	_, deciding := obs.Step(s.ctx, "decide")
+	err := s.decide(r)
+	s.tell(deciding)
+	deciding.End(err)
+	if err != nil {
 		s.refused(r, err)
 		return nil, err
 	}
@@ -102,13 +108,17 @@ func (s *passage) enter(r *http.Request) error {
 		s.refused(r, err)
 		return err
 	}
-	entry, err := s.proxy.cfg.Audit.Begin(s.ctx, s.record(r), !s.request.Reads())
+	ctx, recording := obs.Step(s.ctx, "record")
+	entry, err := s.proxy.cfg.Audit.Begin(ctx, s.record(r), !s.request.Reads())
+	recording.End(err)
 	if err != nil {
 		s.proxy.limits.leave(s.user(), s.at.Cluster, s.lasts())
 		s.proxy.metrics.refused.WithLabelValues("record").Inc()
 		return fault.Wrap(err, fault.Unavailable, "the request can't be put on record now, and isn't done without")
 	}
 	s.entry = entry
+	s.ctx, s.span = obs.Call(s.ctx, "forward")
+	s.tell(s.span)
 	s.proxy.metrics.began(s.request)
 	if s.lasts() && !s.proxy.keep(s) {
 		s.status = http.StatusServiceUnavailable
@@ -119,15 +129,27 @@ func (s *passage) enter(r *http.Request) error {
 	return nil
 }
 
+// tell says of a span what is asked of which cluster; names of objects are in the record, by the request's id.
+func (s *passage) tell(span obs.Span) {
+	if !span.On() {
+		return
+	}
+	span.Text("kubilitics.cluster", s.at.Cluster.String())
+	span.Text("kubilitics.via", s.by.Via)
+	span.Text("k8s.verb", verbLabel(s.request))
+	span.Text("k8s.group", s.request.Group)
+	span.Text("k8s.resource", resourceText(s.request))
+}
+
 // refused notes what isn't forwarded.
 func (s *passage) refused(r *http.Request, why error) {
 	s.proxy.metrics.refused.WithLabelValues(strings.ToLower(string(fault.CodeOf(why)))).Inc()
 	if fault.Is(why, fault.Internal) {
-		s.proxy.cfg.Log.Error("a request could not be decided on", zap.String("request", s.by.Request), zap.Error(why))
+		s.proxy.cfg.Log.Error("a request could not be decided on", zap.String("request", s.by.Request), obs.Trace(s.ctx), zap.Error(why))
 	}
 	entry, err := s.proxy.cfg.Audit.Begin(s.ctx, s.record(r), false)
 	if err != nil {
-		s.proxy.cfg.Log.Warn("a refusal is not on record", zap.String("request", s.by.Request), zap.Error(err))
+		s.proxy.cfg.Log.Warn("a refusal is not on record", zap.String("request", s.by.Request), obs.Trace(s.ctx), zap.Error(err))
 		return
 	}
 	status := kube.Status(why)
@@ -163,6 +185,8 @@ func (s *passage) over(err error) {
 			reason = strings.ReplaceAll(http.StatusText(s.status), " ", "")
 		}
 		s.entry.End(s.status, reason, s.created, err)
+		s.span.Number("http.response.status_code", int64(s.status))
+		s.span.End(err)
 		s.proxy.metrics.ended(s.request, s.status, time.Since(s.began))
 		s.proxy.limits.leave(s.user(), s.at.Cluster, s.lasts())
 		s.proxy.drop(s)
