@@ -14,6 +14,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/query"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/obs"
 )
 
 // auditing is the record of who did what.
@@ -219,7 +220,7 @@ func (a *API) exportAudit(ctx context.Context, in *exportAuditInput) (*huma.Stre
 			}
 		}
 		if err != nil {
-			a.cfg.Log.Info("an export was broken off", zap.Error(err))
+			a.cfg.Log.Info("an export was broken off", obs.About(ctx), zap.Error(err))
 			panic(http.ErrAbortHandler)
 		}
 	}}, nil

@@ -18,6 +18,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/query"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/obs"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
@@ -281,7 +282,7 @@ func (e *exporter) written(ctx context.Context) (*huma.StreamResponse, error) {
 		defer stop()
 		e.headers(out)
 		if err := export.Write(out.BodyWriter(), e.format, rest, e.options); err != nil {
-			e.api.cfg.Log.Info("an export was broken off", zap.Error(err))
+			e.api.cfg.Log.Info("an export was broken off", obs.About(ctx), zap.Error(err))
 			panic(http.ErrAbortHandler)
 		}
 	}}, nil

@@ -28,6 +28,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/query"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/obs"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
@@ -123,6 +124,8 @@ type Config struct {
 	Gatherer      prometheus.Gatherer
 	Registerer    prometheus.Registerer
 	Log           *zap.Logger
+	Tracer        *obs.Tracer // nil: no traces
+	TrustTraces   bool        // clients say whose part their requests are, and whether that is recorded
 
 	// AllowedOrigins are the origins ("https://portal.example") of other sites whose pages may call; none by default.
 	AllowedOrigins []string

@@ -18,6 +18,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/kube"
+	"github.com/kubilitics/kubilitics/shared/obs"
 )
 
 // KubeRoot is what the paths of Kubernetes APIs begin with here.
@@ -41,13 +42,18 @@ func (a *API) serveKube(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // not every writer can; then it has no deadline
 	}
 	ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+	if ctx, span := a.trace(r); ctx != r.Context() {
+		r = r.WithContext(ctx)
+		route := kubeRoute(r.URL.Path)
+		defer func() { traced(span, r.Method, route, by.Request, ww.Status()) }()
+	}
 	defer func() {
 		if e := a.cfg.Log.Check(zap.DebugLevel, "kubernetes request"); e != nil {
-			e.Write(zap.String("request", by.Request), zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Int("status", ww.Status()),
+			e.Write(zap.String("request", by.Request), obs.Trace(r.Context()), zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Int("status", ww.Status()),
 				zap.Duration("took", time.Since(began)), zap.String("principal", by.Principal.Name), zap.String("from", by.From))
 		}
 	}()
-	defer a.recoverKube(ww, by.Request)
+	defer a.recoverKube(r.Context(), ww, by.Request)
 	if wantsToPass(r.Header) { // it is dropped; whoever believes to be less than they are must not act in silence
 		w.Header().Add("Warning", `299 - "impersonation isn't passed on by this hub: you act as yourself"`)
 	}
@@ -56,7 +62,19 @@ func (a *API) serveKube(w http.ResponseWriter, r *http.Request) {
 		err = a.toKube(ww, r, by)
 	}
 	if err != nil {
-		a.failKube(ww, by.Request, err)
+		a.failKube(r.Context(), ww, by.Request, err)
+	}
+}
+
+// kubeRoute is what of a path doesn't name anything.
+func kubeRoute(path string) string {
+	switch {
+	case strings.HasPrefix(path, KubeRoot+"clusters/"):
+		return KubeRoot + "clusters/{cluster}/*"
+	case strings.HasPrefix(path, KubeRoot+"fleet"):
+		return KubeRoot + "fleet/*"
+	default:
+		return "none"
 	}
 }
 
@@ -71,13 +89,13 @@ func wantsToPass(h http.Header) bool {
 }
 
 // recoverKube answers what a bug leaves unanswered, and logs where it is.
-func (a *API) recoverKube(w middleware.WrapResponseWriter, id string) {
+func (a *API) recoverKube(ctx context.Context, w middleware.WrapResponseWriter, id string) {
 	p := recover()
 	if p == nil {
 		return
 	}
 	if p != http.ErrAbortHandler { //nolint:errorlint // the server compares it in this way too
-		a.cfg.Log.Error("a handler panicked", zap.String("request", id), zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+		a.cfg.Log.Error("a handler panicked", zap.String("request", id), obs.Trace(ctx), zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
 		if w.Status() == 0 {
 			kube.WriteStatus(w, fault.New(fault.Internal, "something failed here; the log has the details under the request's id %s", id))
 			return
@@ -86,9 +104,9 @@ func (a *API) recoverKube(w middleware.WrapResponseWriter, id string) {
 	panic(http.ErrAbortHandler) // an answer has begun: only cutting it off tells that it isn't whole
 }
 
-func (a *API) failKube(w http.ResponseWriter, id string, err error) {
+func (a *API) failKube(ctx context.Context, w http.ResponseWriter, id string, err error) {
 	if fault.Is(err, fault.Internal) {
-		a.cfg.Log.Error("a request failed", zap.String("request", id), zap.Error(err))
+		a.cfg.Log.Error("a request failed", zap.String("request", id), obs.Trace(ctx), zap.Error(err))
 	}
 	kube.WriteStatus(w, err)
 }
@@ -182,6 +200,7 @@ func below(r *http.Request, prefix string) (*http.Request, error) {
 
 // toFleet serves from the index, with the same record as what goes to a cluster.
 func (a *API) toFleet(w middleware.WrapResponseWriter, r *http.Request, by kubeproxy.Caller) error {
+	r = r.WithContext(obs.WithRequest(r.Context(), by.Request))
 	within, _ := kubefleet.Within(r) // what is asked of one cluster alone is on record, and bounded, like what is asked of all
 	q, refusal := kube.Parse(within)
 	if refusal != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/ops"
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/obs"
 )
 
 func (a *API) nodes() {
@@ -144,7 +145,7 @@ func (a *API) drained(c huma.Context, d *ops.Drain, events bool) {
 		_ = s.tell(ops.DrainStep{Step: ops.StepFailed, At: time.Now().UTC(), Reason: fault.Public(cause).Message})
 		_ = s.tell(ops.DrainStep{Step: ops.StepDone, At: time.Now().UTC(), Drained: new(false), Failed: 1})
 	} else if err != nil {
-		a.cfg.Log.Info("a drain ended with its client", zap.String("request", infoOf(r.Context()).id), zap.Error(err))
+		a.cfg.Log.Info("a drain ended with its client", obs.About(r.Context()), zap.Error(err))
 	}
 	cancel(nil)
 	<-done

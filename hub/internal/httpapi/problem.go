@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/fault/httpfault"
+	"github.com/kubilitics/kubilitics/shared/obs"
 )
 
 // huma makes its errors through these two functions, which are the process's. What is set is the same for every API.
@@ -72,7 +73,8 @@ func fieldName(location string) string {
 func (a *API) problem(ctx context.Context, err error) *Problem {
 	info := infoOf(ctx)
 	if fault.Is(err, fault.Internal) {
-		a.cfg.Log.Error("a request failed", zap.String("request", info.id), zap.String("route", info.uri), zap.Error(err))
+		path, _, _ := strings.Cut(info.uri, "?") // what somebody looks for is nobody else's business
+		a.cfg.Log.Error("a request failed", obs.About(ctx), zap.String("path", path), zap.Error(err))
 	}
 	return &Problem{*httpfault.Of(err, info.id)}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/kubeproxy"
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/obs"
 )
 
 // info is what handlers know of a request beside their input.
@@ -72,13 +73,14 @@ func (a *API) observe(next http.Handler) http.Handler {
 		}
 		w.Header().Set(requestIDHeader, i.id)
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
-		r = r.WithContext(context.WithValue(r.Context(), infoKey{}, i))
-		defer func() { a.note(r, i, ww.Status(), time.Since(began)) }()
+		ctx, span := a.trace(r)
+		r = r.WithContext(context.WithValue(obs.WithRequest(ctx, i.id), infoKey{}, i))
+		defer func() { a.note(r, i, span, ww.Status(), time.Since(began)) }()
 		next.ServeHTTP(ww, r)
 	})
 }
 
-func (a *API) note(r *http.Request, i *info, status int, took time.Duration) {
+func (a *API) note(r *http.Request, i *info, span obs.Span, status int, took time.Duration) {
 	route := chi.RouteContext(r.Context()).RoutePattern()
 	if route == "" { // the label must not be the client's to choose; nor the method, where there is no such route
 		route = "none"
@@ -86,7 +88,8 @@ func (a *API) note(r *http.Request, i *info, status int, took time.Duration) {
 	if !lasting[route] {
 		a.metrics.requests.WithLabelValues(methodLabel(r.Method), route, statusClass(status)).Observe(took.Seconds())
 	}
-	a.cfg.Log.Debug("request", zap.String("request", i.id), zap.String("method", r.Method), zap.String("route", route), zap.Int("status", status),
+	traced(span, r.Method, route, i.id, status)
+	a.cfg.Log.Debug("request", obs.About(r.Context()), zap.String("method", r.Method), zap.String("route", route), zap.Int("status", status),
 		zap.Duration("took", took), zap.String("principal", i.principal.Name), zap.String("from", a.clientOf(r)))
 }
 
@@ -164,7 +167,7 @@ func (a *API) recoverPanics(next http.Handler) http.Handler {
 			if p == http.ErrAbortHandler { //nolint:errorlint // the server compares it in this way too
 				panic(p)
 			}
-			id := zap.String("request", infoOf(r.Context()).id)
+			id := obs.About(r.Context())
 			if ww, ok := w.(middleware.WrapResponseWriter); ok && ww.Status() != 0 {
 				// An answer has begun: only cutting it off tells that it isn't whole. Mostly it is the client who doesn't take it.
 				a.cfg.Log.Warn("an answer was cut off", id, zap.Any("cause", p))
