@@ -32,7 +32,7 @@ func (w watched) Next(ctx context.Context) (uplink.News, error) {
 	if err != nil {
 		return uplink.News{}, err
 	}
-	n := uplink.News{Events: b.Events, Synced: b.Synced}
+	n := uplink.News{Since: b.Since, Events: b.Events, Synced: b.Synced}
 	for _, k := range b.Kinds {
 		w.kind(&n, k)
 	}

@@ -32,6 +32,15 @@ func Encode(d *topo.Delta) ([]byte, error) {
 	return compressor.EncodeAll(raw, make([]byte, 0, len(raw)/3+64)), nil
 }
 
+// RawSize is how many bytes the compressed Rows of a frame had before; that of the frame where it doesn't say.
+func RawSize(body []byte) int {
+	var h zstd.Header
+	if h.Decode(body) != nil || !h.HasFCS {
+		return len(body)
+	}
+	return int(h.FrameContentSize)
+}
+
 func rowsOf(d *topo.Delta) *tunnelv1.Rows {
 	return &tunnelv1.Rows{
 		Nodes:         each(d.Nodes, nodeOf),

@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"slices"
+	"time"
 
 	tunnelv1 "github.com/kubilitics/kubilitics/proto/tunnel/v1"
 	"github.com/kubilitics/kubilitics/shared/topo"
@@ -27,6 +28,7 @@ type News struct {
 	Forgotten []topo.GroupKind // kinds that are served no more
 	Kinds     []topo.KindReport
 	Changes   []topo.Change
+	Since     time.Time       // when the oldest of Changes was heard of; zero is now
 	Manifests []topo.Manifest // of objects that are there; without a body where it was too much to keep
 	Events    []topo.Event
 	// EventsMissed is an instant since which some events were not told; 0 is none.
@@ -81,6 +83,9 @@ type Ledger struct {
 	wanted    []topo.Ref
 	welcome   *tunnelv1.Welcome
 	position  int64
+
+	took    func(rows int) // hears how much of the graph each change touched
+	unequal int64          // rows that comparisons ever found to differ
 }
 
 type sent struct{ seq, size int64 }
@@ -89,7 +94,7 @@ type sent struct{ seq, size int64 }
 func NewLedger(g Graph, manifests bool) *Ledger {
 	return &Ledger{
 		graph: g, manifests: manifests, kinds: map[topo.GroupKind]topo.KindReport{}, texts: map[topo.ID]topo.ID{},
-		bodies: bodies{of: map[topo.ID][]byte{}}, marks: newMarks(), reading: map[topo.ID]struct{}{},
+		bodies: bodies{of: map[topo.ID][]byte{}}, marks: newMarks(), reading: map[topo.ID]struct{}{}, took: func(int) {},
 	}
 }
 
@@ -105,7 +110,9 @@ func (l *Ledger) Absorb(n News) {
 		l.changed(l.graph.Observe(k.GroupKind, topo.KindState{Namespaced: k.Namespaced, Observed: k.Observed}))
 	}
 	for _, c := range n.Changes {
-		l.changed(l.graph.Apply(c))
+		d := l.graph.Apply(c)
+		l.took(len(d.Nodes) + len(d.Edges))
+		l.changed(d)
 	}
 	for i := range n.Manifests {
 		l.text(&n.Manifests[i])
@@ -237,6 +244,9 @@ func (l *Ledger) Settled() (position int64, ok bool) {
 	quiet := l.marks.len() == 0 && len(l.unacked) == 0 && len(l.reading) == 0
 	return l.position, l.phase == steady && quiet && !l.settling && !l.compare
 }
+
+// pending tells that something is still to be sent.
+func (l *Ledger) pending() bool { return l.marks.len() > 0 || len(l.events) > 0 || len(l.reading) > 0 }
 
 // Len is the size of the graph.
 func (l *Ledger) Len() (nodes, edges int) { return l.graph.Len() }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -30,7 +31,7 @@ type Source interface {
 	Events(ctx context.Context, since int64) ([]topo.Event, error)
 }
 
-// Config is what a link needs. All of it is required.
+// Config is what a link needs. All of it is required, but for Registerer.
 type Config struct {
 	Source  Source
 	Ledger  *Ledger
@@ -41,6 +42,8 @@ type Config struct {
 	Log     *zap.Logger
 	// OnSession is told of each session that the hub has welcomed. It must not block; what lasts belongs under the session's context.
 	OnSession func(*tunnel.Session, tunnelv1.SyncClient)
+	// Registerer is of its metrics; nobody sees them if nil.
+	Registerer prometheus.Registerer
 }
 
 // Link keeps the hub informed for as long as Run runs, over as many sessions as that takes.
@@ -52,7 +55,10 @@ type Link struct {
 	texts    chan texts
 	compare  chan struct{}
 	stats    atomic.Pointer[Stats]
-	news     int64 // of the loop
+	metrics  *metrics
+
+	news  int64 // of the loop, as what follows
+	waits waits
 }
 
 // Stats is where a link stands, as of its last turn.
@@ -107,6 +113,7 @@ func NewLink(cfg Config) *Link {
 	l := &Link{
 		cfg: cfg, listener: tunnel.NewListener("agent"), events: make(chan event), reads: make(chan request), texts: make(chan texts),
 		compare: make(chan struct{}, 1), // a wish that waits
+		metrics: newMetrics(cfg.Registerer),
 	}
 	l.stats.Store(&Stats{})
 	return l
@@ -120,6 +127,7 @@ func (l *Link) Stats() Stats { return *l.stats.Load() }
 func (l *Link) Run(ctx context.Context) error {
 	server := grpc.NewServer(tunnel.ServerOptions()...)
 	tunnelv1.RegisterControlServer(server, &control{link: l})
+	l.cfg.Ledger.took = l.metrics.took
 	g, ctx := errgroup.WithContext(ctx)
 	news := make(chan News)
 	g.Go(func() error { return l.serveControl(ctx, server) })
@@ -234,6 +242,9 @@ func (l *Link) loop(ctx context.Context, news <-chan News) error {
 		case n := <-news:
 			ledger.Absorb(n)
 			l.news++
+			if ledger.pending() {
+				l.waits.heard(n.Since)
+			}
 		case e := <-l.events:
 			now = l.hear(now, e)
 		case reads <- want:
@@ -276,6 +287,7 @@ func (l *Link) say(now *conversation) *conversation {
 			return now
 		}
 		if err == nil {
+			l.metrics.frame(frame, &l.waits)
 			err = now.stream.Send(frame)
 		}
 		if err != nil {
@@ -296,7 +308,13 @@ func (l *Link) hear(now *conversation, e event) *conversation {
 	case e.err != nil:
 		return l.hangUp(now, e.err)
 	}
+	unequal, under := l.cfg.Ledger.unequal, len(l.cfg.Ledger.unacked)
 	answer, err := l.cfg.Ledger.Receive(e.frame)
+	l.metrics.unequal.Add(float64(l.cfg.Ledger.unequal - unequal))
+	if ack := e.frame.GetAck(); ack != nil && err == nil {
+		l.metrics.acks.Add(float64(under - len(l.cfg.Ledger.unacked)))
+		l.waits.acknowledged(ack.GetSeq(), l.metrics.lag.Observe)
+	}
 	if err == nil && answer != nil {
 		err = now.stream.Send(answer)
 	}
@@ -309,13 +327,19 @@ func (l *Link) hear(now *conversation, e event) *conversation {
 func (l *Link) hangUp(c *conversation, reason error) *conversation {
 	c.session.Close(fault.Wrap(reason, fault.Unavailable, "the sync stream ended"))
 	l.cfg.Ledger.Lost()
+	l.waits.lost()
 	return nil
 }
 
 func (l *Link) note(now *conversation) {
 	nodes, edges := l.cfg.Ledger.Len()
 	position, settled := l.cfg.Ledger.Settled()
-	l.stats.Store(&Stats{Connected: now != nil, Synced: settled, Position: position, Nodes: nodes, Edges: edges, News: l.news})
+	stats := Stats{Connected: now != nil, Synced: settled, Position: position, Nodes: nodes, Edges: edges, News: l.news}
+	l.stats.Store(&stats)
+	l.metrics.note(l.cfg.Ledger, stats)
+	if !l.cfg.Ledger.pending() {
+		l.waits.empty()
+	}
 	if now != nil && settled && !now.settled {
 		now.settled = true
 		l.cfg.Log.Info("everything is told and acknowledged", zap.Int64("position", position), zap.Int("nodes", nodes), zap.Int("edges", edges))
@@ -331,6 +355,7 @@ func (l *Link) keepDialling(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		l.metrics.failed(err)
 		l.cfg.Log.Warn("no session with the hub", zap.Bool("hadOne", welcomed), zap.Error(err), zap.Duration("after", time.Since(began).Round(time.Millisecond)))
 		if welcomed {
 			backoff.Reset()
@@ -376,6 +401,7 @@ func (l *Link) talk(run context.Context, session *tunnel.Session, client tunnelv
 	if !l.tell(ctx, event{from: c, welcome: welcome}) {
 		return false, session.Err()
 	}
+	l.metrics.sessions.Inc()
 	if l.cfg.OnSession != nil {
 		l.cfg.OnSession(session, client)
 	}

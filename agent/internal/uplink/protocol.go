@@ -200,9 +200,11 @@ func (l *Ledger) findings(t topo.Table, bucket int, theirs []wire.RowMark) {
 	for _, r := range l.rows(t, bucket) {
 		if m, ok := their[r.Key]; !ok || m != wire.MarkOf(r) {
 			l.marks.row(t, r.Key)
+			l.unequal++
 		}
 		delete(their, r.Key)
 	}
+	l.unequal += int64(len(their))
 	for key := range their {
 		l.marks.row(t, key)
 	}
