@@ -10,8 +10,10 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/rest"
@@ -41,7 +43,10 @@ type Agent struct {
 	source   *watch.Source
 	door     *kubeserve.Door
 	instance string
-	inside   Embedding // zero for an agent that is a program of its own
+	tracer   *obs.Tracer // nil: no traces
+	inside   Embedding   // zero for an agent that is a program of its own
+	metrics  *prometheus.Registry
+	member   atomic.Pointer[enroll.Member] // nil until it is enrolled
 
 	mu   sync.Mutex
 	info watch.ClusterInfo // as last asked
@@ -52,7 +57,8 @@ func New(cfg Config, log *zap.Logger) (a *Agent, err error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	a = &Agent{cfg: cfg, log: log, instance: rand.Text()}
+	a = &Agent{cfg: cfg, instance: rand.Text()}
+	a.log = log.With(zap.String("instance", a.instance))
 	if a.rest, err = restConfig(cfg); err != nil {
 		return nil, err
 	}
@@ -68,7 +74,11 @@ func New(cfg Config, log *zap.Logger) (a *Agent, err error) {
 // furnish makes the parts that stand on the connection to the cluster.
 func (a *Agent) furnish() (err error) {
 	cfg, log := a.cfg, a.log
-	a.door, err = kubeserve.New(kubeserve.Config{REST: a.rest, Access: kubeserve.Access(cfg.Access), Prefix: cfg.UserPrefix, Log: log.Named("kube")})
+	a.metrics = a.newRegistry()
+	if a.tracer, err = obs.NewTracer("kubilitics-agent", cfg.Trace.of(a.instance), log.Named("trace")); err != nil {
+		return err
+	}
+	a.door, err = kubeserve.New(kubeserve.Config{REST: a.rest, Access: kubeserve.Access(cfg.Access), Prefix: cfg.UserPrefix, Log: log.Named("kube"), Tracer: a.tracer, Registerer: a.metrics})
 	if err != nil {
 		return err
 	}
@@ -79,6 +89,7 @@ func (a *Agent) furnish() (err error) {
 		Manifests:  cfg.Share == shareManifests,
 		Exclude:    cfg.excluded(),
 		Namespaces: cfg.Namespaces,
+		Registerer: a.metrics,
 	})
 	return err
 }
@@ -126,10 +137,12 @@ func endpoint(cfg Config) (tunnel.Endpoint, error) {
 // Run watches and tells until ctx ends or something fails for good, and returns when all of it has stopped. The watch starts at once: by the
 // time the hub has answered, the cluster is mostly known.
 func (a *Agent) Run(ctx context.Context) error {
+	defer a.tracer.Close(ctx)
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.source.Run(running) })
 	g.Go(func() error { return a.door.Run(running) })
 	g.Go(func() error { return a.tell(running, g) })
+	g.Go(func() error { return face{a.ready, a.metrics, a.log.Named("face")}.serve(running, a.cfg.Listen) })
 	err := g.Wait()
 	if ctx.Err() != nil && fault.Is(err, fault.Unavailable) {
 		return nil // cut off because it was to end
@@ -149,6 +162,7 @@ func (a *Agent) tell(ctx context.Context, g *errgroup.Group) error {
 	if err != nil {
 		return err
 	}
+	a.member.Store(member)
 	a.log.Info("this cluster is known to the hub", zap.String("cluster", member.Cluster()), zap.Time("certificateEnds", member.NotAfter()))
 	link := uplink.NewLink(uplink.Config{
 		Source:  watched{a.source, a.log.Named("watch"), a.reached},
@@ -162,6 +176,7 @@ func (a *Agent) tell(ctx context.Context, g *errgroup.Group) error {
 			a.log.Info("the hub welcomed this agent")
 			member.Attach(s, c)
 		},
+		Registerer: a.metrics,
 	})
 	g.Go(func() error { return member.Run(ctx) })
 	return link.Run(ctx)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/kubilitics/kubilitics/agent/internal/kubeserve"
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/obs"
 	"github.com/kubilitics/kubilitics/shared/rules"
 	"github.com/kubilitics/kubilitics/shared/topo"
 	"github.com/kubilitics/kubilitics/shared/tunnel"
@@ -35,7 +37,21 @@ type Config struct {
 
 	Rules string `conf:"rules" usage:"YAML file with rows of your own for the table of relationships"`
 
-	Log LogConfig `conf:"log"`
+	Listen string `conf:"listen" usage:"address at which /healthz, /readyz and /metrics are served, host:port or :port; none if empty"`
+
+	Trace TraceConfig `conf:"trace"`
+	Log   LogConfig   `conf:"log"`
+}
+
+// TraceConfig is about traces. Whether a request that comes through the hub is traced, the hub says.
+type TraceConfig struct {
+	Endpoint string   `conf:"endpoint" usage:"URL of the collector that takes traces (OTLP over HTTP), such as http://collector:4318; none are made if empty"`
+	Sample   float64  `conf:"sample" usage:"share of what begins here that is traced, 0 to 1"`
+	Headers  []string `conf:"headers" usage:"headers of what is sent to the collector, name=value" secret:"true"`
+}
+
+func (t TraceConfig) of(instance string) obs.TraceConfig {
+	return obs.TraceConfig{Endpoint: t.Endpoint, Sample: t.Sample, Headers: t.Headers, Instance: instance}
 }
 
 // LogConfig is about the log.
@@ -52,7 +68,7 @@ const (
 
 // DefaultConfig is what holds where nothing else is said.
 func DefaultConfig() Config {
-	return Config{StateDir: defaultStateDir(), Share: shareManifests, Access: string(kubeserve.Read), UserPrefix: "kubilitics:", Log: LogConfig{Level: "info", Format: "json"}}
+	return Config{StateDir: defaultStateDir(), Share: shareManifests, Access: string(kubeserve.Read), UserPrefix: "kubilitics:", Trace: TraceConfig{Sample: 0.01}, Log: LogConfig{Level: "info", Format: "json"}}
 }
 
 func defaultStateDir() string {
@@ -84,9 +100,13 @@ func (c Config) check() error {
 	if strings.HasPrefix(strings.ToLower(strings.TrimSpace(c.UserPrefix)), "system:") || !printable(c.UserPrefix) {
 		f = f.WithField("user-prefix", "%q can't stand before names: those that begin with \"system:\" are the cluster's own, and spaces and what can't be printed don't pass", c.UserPrefix)
 	}
+	if _, _, err := net.SplitHostPort(c.Listen); c.Listen != "" && err != nil {
+		f = f.WithField("listen", "%q is no host:port", c.Listen)
+	}
 	if c.Secret != "" && strings.Count(c.Secret, "/") != 1 {
 		f = f.WithField("state-secret", "%q is no namespace/name", c.Secret)
 	}
+	f.Fields = append(f.Fields, c.Trace.of("").Check("trace")...)
 	if len(f.Fields) == 0 {
 		return nil
 	}

@@ -41,7 +41,8 @@ func Embed(cfg Config, e Embedding, log *zap.Logger) (a *Agent, err error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	a = &Agent{cfg: cfg, log: log, instance: rand.Text(), inside: e, rest: e.REST, endpoint: tunnel.Endpoint{Dial: e.Dial}, table: e.Rules}
+	a = &Agent{cfg: cfg, instance: rand.Text(), inside: e, rest: e.REST, endpoint: tunnel.Endpoint{Dial: e.Dial}, table: e.Rules}
+	a.log = log.With(zap.String("instance", a.instance))
 	if a.table == nil {
 		if a.table, err = cfg.ruleTable(); err != nil {
 			return nil, err

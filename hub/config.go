@@ -15,6 +15,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/notify"
 	"github.com/kubilitics/kubilitics/hub/internal/plugin"
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/obs"
 	"github.com/kubilitics/kubilitics/shared/tunnel"
 )
 
@@ -35,6 +36,7 @@ type Config struct {
 	CA     CAConfig     `conf:"ca"`
 	Keep   KeepConfig   `conf:"keep"`
 	Kube   KubeConfig   `conf:"kube"`
+	Trace  TraceConfig  `conf:"trace"`
 	Log    LogConfig    `conf:"log"`
 
 	Plugins []plugin.Spec `conf:"plugins" usage:"programs that add to the graph or deliver notifications"`
@@ -88,6 +90,18 @@ type NotifyConfig struct {
 	Rules   []notify.Rule   `conf:"rules" usage:"what"`
 }
 
+// TraceConfig is about traces.
+type TraceConfig struct {
+	Endpoint string   `conf:"endpoint" usage:"URL of the collector that takes traces (OTLP over HTTP), such as http://collector:4318; none are made if empty"`
+	Sample   float64  `conf:"sample" usage:"share of requests, and of agents' changes, that is traced, 0 to 1"`
+	Headers  []string `conf:"headers" usage:"headers of what is sent to the collector, name=value" secret:"true"`
+	Trust    bool     `conf:"trust" usage:"clients' requests go on with the traces that they name (traceparent), recorded when they say so; else they are only noted"`
+}
+
+func (t TraceConfig) of(instance string) obs.TraceConfig {
+	return obs.TraceConfig{Endpoint: t.Endpoint, Sample: t.Sample, Headers: t.Headers, Instance: instance}
+}
+
 // LogConfig is about the log.
 type LogConfig struct {
 	Level  string `conf:"level" usage:"debug, info, warn or error"`
@@ -104,6 +118,7 @@ func DefaultConfig() Config {
 		CA:      CAConfig{Domain: "kubilitics.internal", Lifetime: 24 * time.Hour, TokenLife: time.Hour},
 		Keep:    KeepConfig{Feed: 24 * time.Hour, History: 30 * 24 * time.Hour, Events: 7 * 24 * time.Hour, Audit: 90 * 24 * time.Hour},
 		Kube:    KubeConfig(kubeproxy.DefaultLimits()),
+		Trace:   TraceConfig{Sample: 0.01},
 		Log:     LogConfig{Level: "info", Format: "json"},
 
 		TicketLifetime: 8 * time.Hour,
@@ -154,6 +169,7 @@ func (c Config) check() error {
 	if _, err := c.proxies(); err != nil {
 		f = f.WithField("trusted-proxies", "%v", err)
 	}
+	f.Fields = append(f.Fields, c.Trace.of("").Check("trace")...)
 	f.Fields = append(f.Fields, plugin.Check(c.Plugins)...)
 	f.Fields = append(f.Fields, notify.Check(c.Notify.Targets, c.Notify.Rules, plugin.Notifiers(c.Plugins))...)
 	if len(f.Fields) == 0 {

@@ -4,6 +4,7 @@ package hub
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
@@ -79,7 +80,8 @@ type Hub struct {
 	audit    *audit.Log
 	kube     *kubeproxy.Proxy
 	janitor  *janitor
-	inside   Embedding // zero for a hub that is a program of its own
+	tracer   *obs.Tracer // nil: no traces
+	inside   Embedding   // zero for a hub that is a program of its own
 	draining atomic.Bool
 }
 
@@ -98,12 +100,16 @@ func Embed(ctx context.Context, cfg Config, e Embedding, log *zap.Logger) (*Hub,
 	}
 	h := &Hub{cfg: cfg, log: log, inside: e}
 	if err := h.open(ctx); err != nil {
+		h.tracer.Close(ctx)
 		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil
 }
 
 func (h *Hub) open(ctx context.Context) (err error) {
+	if h.tracer, err = obs.NewTracer("kubilitics-hub", h.cfg.Trace.of(rand.Text()), h.log.Named("trace")); err != nil {
+		return err
+	}
 	if h.store, err = openStore(ctx, h.cfg, h.log); err != nil {
 		return err
 	}
@@ -240,6 +246,8 @@ func (h *Hub) wireAPI(authority *enroll.Authority, public httpapi.Public, reposi
 		Gatherer:       reg,
 		Registerer:     reg,
 		Log:            h.log.Named("api"),
+		Tracer:         h.tracer,
+		TrustTraces:    h.cfg.Trace.Trust,
 		AllowedOrigins: h.cfg.CORSOrigins,
 		TrustedProxies: proxies,
 	})
@@ -334,6 +342,7 @@ func (h *Hub) ready() error {
 }
 
 func (h *Hub) run(ctx context.Context) error {
+	defer h.tracer.Close(ctx)
 	unrecord := h.record(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	// What requests to clusters stand on ends after the last of them.

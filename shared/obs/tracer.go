@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -82,7 +83,7 @@ type Tracer struct {
 	provider *sdktrace.TracerProvider
 	tracer   trace.Tracer
 	client   *http.Client
-	detached context.Context // of Close, which comes when every other context has ended
+	log      *zap.Logger
 }
 
 const (
@@ -94,7 +95,7 @@ const (
 
 // NewTracer makes the tracer of a program, nil where no endpoint is configured. Nothing is sent before there is a span, and a collector that can't be reached
 // delays nothing: spans wait for it in a queue that is bounded, and then are dropped. Close must follow.
-func NewTracer(ctx context.Context, program string, cfg TraceConfig, log *zap.Logger) (*Tracer, error) {
+func NewTracer(program string, cfg TraceConfig, log *zap.Logger) (*Tracer, error) {
 	if cfg.Endpoint == "" {
 		return nil, nil
 	}
@@ -106,16 +107,13 @@ func NewTracer(ctx context.Context, program string, cfg TraceConfig, log *zap.Lo
 	if err != nil {
 		return nil, fault.New(fault.BadRequest, "the headers for the collector of traces %s", err)
 	}
-	t := &Tracer{client: &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone(), Timeout: sendWithin}, detached: context.WithoutCancel(ctx)}
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(to), otlptracehttp.WithHeaders(headers), otlptracehttp.WithHTTPClient(t.client),
+	t := &Tracer{client: &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone(), Timeout: sendWithin}, log: log}
+	exporter := otlptracehttp.NewUnstarted(otlptracehttp.WithEndpointURL(to), otlptracehttp.WithHeaders(headers), otlptracehttp.WithHTTPClient(t.client),
 		otlptracehttp.WithCompression(otlptracehttp.GzipCompression))
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "traces can't be sent")
-	}
 	limits := sdktrace.NewSpanLimits()
 	limits.AttributeValueLengthLimit = maxSpanTexts
 	t.provider = sdktrace.NewTracerProvider(
-		sdktrace.WithBatcher(&told{SpanExporter: exporter, log: log}, sdktrace.WithBatchTimeout(batchEvery)),
+		sdktrace.WithBatcher(&told{Exporter: exporter, log: log}, sdktrace.WithBatchTimeout(batchEvery)),
 		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(cfg.Sample))),
 		sdktrace.WithRawSpanLimits(limits),
 		sdktrace.WithResource(resource.NewSchemaless(
@@ -128,14 +126,18 @@ func NewTracer(ctx context.Context, program string, cfg TraceConfig, log *zap.Lo
 
 // told is an exporter whose failures are in the log: once when they begin, and once when they are over.
 type told struct {
-	sdktrace.SpanExporter
+	*otlptrace.Exporter
 	log     *zap.Logger
+	started atomic.Bool
 	failing atomic.Bool
 }
 
 // ExportSpans sends spans.
 func (t *told) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
-	err := t.SpanExporter.ExportSpans(ctx, spans)
+	if !t.started.Swap(true) {
+		_ = t.Start(ctx) // sends nothing; one that failed is told by what follows
+	}
+	err := t.Exporter.ExportSpans(ctx, spans)
 	switch was := t.failing.Swap(err != nil); {
 	case err != nil && !was:
 		t.log.Warn("traces can't be sent to their collector, and are dropped", zap.Error(err))
@@ -145,19 +147,17 @@ func (t *told) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) e
 	return nil // else the library would tell it too, on standard error
 }
 
-// Close sends what there is, for a moment, and ends.
-func (t *Tracer) Close() error {
+// Close sends what there is, for a moment, whether or not the context has ended.
+func (t *Tracer) Close(ctx context.Context) {
 	if t == nil {
-		return nil
+		return
 	}
-	ctx, cancel := context.WithTimeout(t.detached, closeWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
 	defer cancel()
-	err := t.provider.Shutdown(ctx)
-	t.client.CloseIdleConnections()
-	if err != nil {
-		return fault.Wrap(err, fault.Unavailable, "the last traces were not sent")
+	if err := t.provider.Shutdown(ctx); err != nil {
+		t.log.Warn("the last traces were not sent", zap.Error(err))
 	}
-	return nil
+	t.client.CloseIdleConnections()
 }
 
 // Request begins the trace of a request that has come. With trust, its sender says whose part it is and whether it is recorded; without, it only is noted as

@@ -11,11 +11,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/obs"
 	"github.com/kubilitics/kubilitics/shared/tunnel"
 )
 
@@ -39,6 +41,9 @@ type Config struct {
 	Access Access
 	Prefix string // of impersonated users and groups
 	Log    *zap.Logger
+	Tracer *obs.Tracer // nil: no traces
+
+	Registerer prometheus.Registerer // of its metrics; nobody sees them if nil
 }
 
 // Door serves requests from the hub.
@@ -46,6 +51,7 @@ type Door struct {
 	cfg      Config
 	listener *tunnel.Listener
 	upstream *upstream
+	metrics  *metrics
 	errors   *log.Logger // of net/http, which writes there what a client did wrong
 
 	draining context.Context // Run's: when it ends, what lasts ends at once
@@ -65,7 +71,7 @@ func New(cfg Config) (*Door, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "the log can't be used")
 	}
-	return &Door{cfg: cfg, listener: tunnel.NewListener("kubernetes"), upstream: up, errors: quiet}, nil
+	return &Door{cfg: cfg, listener: tunnel.NewListener("kubernetes"), upstream: up, metrics: newMetrics(cfg.Registerer), errors: quiet}, nil
 }
 
 // Listener takes the streams of kind tunnel.HTTP that the hub opens.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/kube"
+	"github.com/kubilitics/kubilitics/shared/obs"
 )
 
 // flushShort is how long a piece of an answer that has an end may wait for the next, so that many small ones go together.
@@ -26,12 +27,17 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer d.requests.Done()
+	r, span := d.trace(r)
 	who, q, err := d.admit(r)
+	defer d.passed(r, span, who, q, time.Now())
 	if err != nil {
-		d.cfg.Log.Debug("refused", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
+		d.metrics.refused(err)
+		d.cfg.Log.Debug("refused", zap.String("request", who.request), obs.Trace(r.Context()), zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
+		span.Failed("refused")
 		kube.WriteStatus(w, err)
 		return
 	}
+	defer d.metrics.began(q)()
 	if q.Lasts() {
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
@@ -66,12 +72,22 @@ func (d *Door) admit(r *http.Request) (identity, kube.Request, error) {
 
 // pass forwards a request and its answer, of which nothing is changed.
 func (d *Door) pass(w http.ResponseWriter, r *http.Request, q kube.Request, who identity) {
+	began := time.Now()
+	r, asking := d.ask(r)
 	p := httputil.ReverseProxy{
-		Transport: d.upstream.of(q), BufferPool: &large, ErrorLog: d.errors, ErrorHandler: d.failed,
+		Transport: d.upstream.of(q), BufferPool: &large, ErrorLog: d.errors,
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			asking.End(err)
+			d.metrics.answered(q, 0, began)
+			d.failed(w, r, who, err)
+		},
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(d.upstream.base)
 			p.Out.URL.RawQuery = p.In.URL.RawQuery // which the proxy words anew where it can't be read
 			who.write(p.Out.Header, d.cfg.Access, d.cfg.Prefix)
+			if d.cfg.Tracer != nil {
+				obs.Inject(p.In.Context(), p.Out.Header)
+			}
 		},
 		FlushInterval: flushShort,
 	}
@@ -82,7 +98,13 @@ func (d *Door) pass(w http.ResponseWriter, r *http.Request, q kube.Request, who 
 		if !q.Lasts() && a.ContentLength >= 0 && a.ContentLength <= int64(small.size) {
 			p.BufferPool, p.FlushInterval = &small, 0 // it comes whole: nothing is to be flushed before its end, and no timer to be kept for that
 		}
-		return judge(a, q)
+		err := judge(a, q)
+		if err == nil {
+			d.metrics.answered(q, a.StatusCode, began)
+			asking.Number("http.response.status_code", int64(a.StatusCode))
+			asking.End(nil)
+		}
+		return err
 	}
 	p.ServeHTTP(w, r)
 }
@@ -104,7 +126,7 @@ func judge(a *http.Response, q kube.Request) error {
 }
 
 // failed answers where there is no answer to pass on.
-func (d *Door) failed(w http.ResponseWriter, r *http.Request, err error) {
+func (d *Door) failed(w http.ResponseWriter, r *http.Request, who identity, err error) {
 	var f *fault.Error
 	switch {
 	case errors.As(err, &f):
@@ -115,6 +137,6 @@ func (d *Door) failed(w http.ResponseWriter, r *http.Request, err error) {
 	default:
 		f = fault.Wrap(err, fault.Unavailable, "the agent can't reach its API server: %v", err)
 	}
-	d.cfg.Log.Debug("failed", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(f))
+	d.cfg.Log.Debug("failed", zap.String("request", who.request), obs.Trace(r.Context()), zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(f))
 	kube.WriteStatus(w, f)
 }
