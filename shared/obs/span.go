@@ -142,3 +142,11 @@ func About(ctx context.Context) zap.Field {
 		return nil
 	}))
 }
+
+// Current is the span that the context is about.
+func Current(ctx context.Context) Span {
+	if s := trace.SpanFromContext(ctx); s.IsRecording() {
+		return Span{s}
+	}
+	return Span{}
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/obs"
 )
 
 // Apply implements store.Writer. It takes two round trips: one begins the transaction, takes the cluster's lock and reads what is stored; the
@@ -104,7 +105,9 @@ const updateSeq = `UPDATE clusters c SET seq = $3, applied_pos = CASE WHEN $4 TH
 	FROM tenant_feed f WHERE f.tenant_id = $1 AND c.tenant_id = $1 AND c.cluster_id = $2`
 
 // pipeline lends a connection to a transaction that begins and ends in the batches that fn sends. Whatever of it is left open is rolled back.
-func (s *Store) pipeline(ctx context.Context, fn func(context.Context, *pgx.Conn) error) error {
+func (s *Store) pipeline(ctx context.Context, fn func(context.Context, *pgx.Conn) error) (err error) {
+	ctx, span := obs.Call(ctx, "store.transaction")
+	defer func() { span.End(err) }()
 	pooled, err := s.writers.Acquire(ctx)
 	if err != nil {
 		return translate(err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/obs"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
@@ -106,6 +107,7 @@ var errUndo = errors.New("undone on purpose")
 
 // transact runs fn in a transaction.
 func (s *Store) transact(ctx context.Context, how pgx.TxOptions, fn func(context.Context, pgx.Tx) error) error {
+	ctx, span := obs.Call(ctx, "store.transaction")
 	err := pgx.BeginTxFunc(ctx, s.pool, how, func(tx pgx.Tx) error {
 		err := fn(ctx, tx)
 		if err != nil && tx.Conn().IsClosed() {
@@ -114,9 +116,11 @@ func (s *Store) transact(ctx context.Context, how pgx.TxOptions, fn func(context
 		return err
 	})
 	if errors.Is(err, errUndo) {
-		return nil
+		err = nil
 	}
-	return translate(err)
+	err = translate(err)
+	span.End(err)
+	return err
 }
 
 // Write implements relational.Backend.

@@ -57,6 +57,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	// Every statement here is short: compiling it costs more than running it.
 	conf.ConnConfig.RuntimeParams["jit"] = "off"
 	conf.ConnConfig.RuntimeParams["application_name"] = "kubilitics-hub"
+	conf.ConnConfig.Tracer = traced{}
 	if err := migrateUp(conf, cfg.Migrate); err != nil {
 		return nil, err
 	}

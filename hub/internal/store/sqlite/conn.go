@@ -14,6 +14,7 @@ import (
 
 	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/obs"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
@@ -197,7 +198,9 @@ func (w *writer) acquire(ctx context.Context) error {
 func (w *writer) release() { w.slot <- struct{}{} }
 
 // transact runs fn in a transaction.
-func (w *writer) transact(ctx context.Context, fn func(context.Context, *writer) error) error {
+func (w *writer) transact(ctx context.Context, fn func(context.Context, *writer) error) (err error) {
+	ctx, span := obs.Call(ctx, "store.write")
+	defer func() { span.End(err) }()
 	if err := w.acquire(ctx); err != nil {
 		return err
 	}
@@ -258,7 +261,7 @@ func (w *writer) within(ctx context.Context, fn func(context.Context, *writer) e
 
 // Write implements relational.Backend.
 func (s *Store) Write(ctx context.Context, fn func(context.Context, relational.Conn) error) error {
-	return relational.Blame(s.writer.transact(ctx, func(ctx context.Context, w *writer) error { return fn(ctx, w) }))
+	return relational.Blame(s.writer.transact(ctx, func(ctx context.Context, w *writer) error { return fn(ctx, relational.Traced(ctx, w)) }))
 }
 
 // readers are the connections that read.
@@ -297,13 +300,15 @@ func (c readConn) Query(ctx context.Context, text string, args ...any) (relation
 }
 
 // Snapshot implements relational.Backend: the first read fixes what a deferred transaction sees.
-func (s *Store) Snapshot(ctx context.Context, fn func(context.Context, relational.Conn) error) error {
+func (s *Store) Snapshot(ctx context.Context, fn func(context.Context, relational.Conn) error) (err error) {
+	ctx, span := obs.Call(ctx, "store.read")
+	defer func() { span.End(err) }()
 	tx, err := s.readers.db.BeginTx(ctx, nil)
 	if err != nil {
 		return translate(err)
 	}
 	defer func() { _ = tx.Rollback() }() // it has read only; there is nothing to lose
-	return relational.Blame(translate(fn(ctx, readConn{tx})))
+	return relational.Blame(translate(fn(ctx, relational.Traced(ctx, readConn{tx}))))
 }
 
 // translate makes a fault of an error.
