@@ -19,6 +19,10 @@ help: ## this list
 build: ## the programs, into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./hub/cmd/... ./agent/cmd/...
 
+.PHONY: images
+images: ## container images of both programs, without an engine, into bin/images; PUSH=registry sends them there too
+	@go build -o bin/ ./e2e/cmd/images && bin/images --version '$(VERSION)' $(if $(PUSH),--push '$(PUSH)')
+
 .PHONY: demo
 demo: ## two real clusters, a hub and two agents on this machine, until Ctrl-C
 	@go build -o bin/ ./e2e/cmd/demo && exec bin/demo

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
 // Image is what a container starts from.
@@ -38,14 +39,22 @@ func (i Image) Save(path string) (digest string, err error) {
 	if err != nil {
 		return "", err
 	}
-	tag, err := name.NewTag(i.Name)
+	if err := archive(path, i.Name, img); err != nil {
+		return "", err
+	}
+	hash, err := img.Digest()
+	return hash.String(), err
+}
+
+func archive(path, called string, img v1.Image) error {
+	tag, err := name.NewTag(called)
 	if err != nil {
-		return "", fmt.Errorf("image %s: %w", i.Name, err)
+		return fmt.Errorf("image %s: %w", called, err)
 	}
 	if err := tarball.WriteToFile(path, tag, img); err != nil {
-		return "", fmt.Errorf("image %s: write %s: %w", i.Name, path, err)
+		return fmt.Errorf("image %s: write %s: %w", called, path, err)
 	}
-	return digestOf(img)
+	return nil
 }
 
 func (i Image) build() (v1.Image, error) {
@@ -61,7 +70,8 @@ func (i Image) build() (v1.Image, error) {
 	if !i.Created.IsZero() {
 		created.Time = i.Created.UTC().Truncate(time.Second)
 	}
-	img, err := mutate.Append(empty.Image, mutate.Addendum{Layer: layer, History: v1.History{Created: created, CreatedBy: "kubilitics e2e/image"}})
+	bare := mutate.MediaType(mutate.ConfigMediaType(empty.Image, types.OCIConfigJSON), types.OCIManifestSchema1)
+	img, err := mutate.Append(bare, mutate.Addendum{Layer: layer, History: v1.History{Created: created, CreatedBy: "kubilitics e2e/image"}})
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", i.Name, err)
 	}
@@ -73,9 +83,4 @@ func (i Image) build() (v1.Image, error) {
 	}
 	config.RootFS, config.History = old.RootFS, old.History
 	return mutate.ConfigFile(img, &config)
-}
-
-func digestOf(img interface{ Digest() (v1.Hash, error) }) (string, error) {
-	hash, err := img.Digest()
-	return hash.String(), err
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ import (
 
 // Release is which version of our programs images are made of.
 type Release struct {
-	Version  string    // "v1.2.0"; also the image's tag
+	Version  string    // "v1.2.0"; the images' tag is "1.2.0" then, as charts say it
 	Revision string    // of the source, in full; may be empty
 	Time     time.Time // of that revision; may be zero
 	Source   string    // folder with go.work; the one this was compiled from, if empty
@@ -46,11 +47,21 @@ func (r Release) Program(ctx context.Context, name, platform string) (Image, err
 		return Image{}, err
 	}
 	return Image{
-		Name: "localhost/" + name + ":" + strings.ReplaceAll(r.Version, "+", "-"), Platform: platform, User: nonroot, Created: r.Time,
+		Name: "localhost/" + name + ":" + r.tag(), Platform: platform, User: nonroot, Created: r.Time,
 		Files:      []File{{Path: "/" + name, Source: binary, Mode: 0o755}},
 		Entrypoint: []string{"/" + name},
 		Labels:     r.labels(name),
 	}, nil
+}
+
+var released = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+`)
+
+func (r Release) tag() string {
+	tag := strings.ReplaceAll(r.Version, "+", "-") // which a tag can't hold
+	if released.MatchString(tag) {
+		return tag[1:]
+	}
+	return tag
 }
 
 func (r Release) labels(name string) map[string]string {
@@ -58,7 +69,7 @@ func (r Release) labels(name string) map[string]string {
 		"org.opencontainers.image.title":    name,
 		"org.opencontainers.image.version":  r.Version,
 		"org.opencontainers.image.source":   "https://github.com/kubilitics/kubilitics",
-		"org.opencontainers.image.licenses": "Apache-2.0",
+		"org.opencontainers.image.licenses": licence,
 	}
 	if r.Revision != "" {
 		labels["org.opencontainers.image.revision"] = r.Revision
