@@ -162,7 +162,12 @@ func (h *Hub) wire(authority *enroll.Authority) error {
 		h.apiListener = h.either(h.apiListener, authority)
 	}
 	reg := obs.NewRegistry("kubilitics-hub")
-	h.enroll = enroll.New(h.store, authority, enroll.Config{TrustDomain: h.cfg.CA.Domain, Lifetime: h.cfg.CA.Lifetime, TokenLifetime: h.cfg.CA.TokenLife}, h.log.Named("enroll"))
+	h.enroll = enroll.New(h.store, authority, enroll.Config{
+		TrustDomain: h.cfg.CA.Domain, Lifetime: h.cfg.CA.Lifetime, TokenLifetime: h.cfg.CA.TokenLife,
+		Enrolled: func(at store.Scope) {
+			h.gateway.Cut(at, fault.New(fault.Forbidden, "the cluster's agent was enrolled anew"))
+		},
+	}, h.log.Named("enroll"))
 	h.gateway = gateway.New(h.store, h.identify, h.log.Named("gateway"))
 	h.live = live.New(live.Config{Store: h.store, Recheck: h.tokens.Recheck, Log: h.log.Named("live")})
 	h.shared = fleetgraph.New(h.store, h.log.Named("fleetgraph"))

@@ -25,7 +25,11 @@ func (s *Service) Verify(cert *x509.Certificate) (store.Scope, int64, error) {
 	return at, generation, nil
 }
 
-// Admit is for the tunnel's server: it refuses agents whose certificate isn't this hub's, and those whose cluster was deleted.
+// stillAdmitted is how many generations before a cluster's newest are admitted: the one that was just renewed, since the answer may have got lost.
+const stillAdmitted = 1
+
+// Admit is for the tunnel's server: it refuses agents whose certificate isn't this hub's, those whose cluster was deleted, and those in whose place
+// another was enrolled.
 func (s *Service) Admit(ctx context.Context, p tunnel.Peer) error {
 	at, generation, err := s.Verify(p.Certificate)
 	if err != nil {
@@ -37,6 +41,8 @@ func (s *Service) Admit(ctx context.Context, p tunnel.Peer) error {
 		return fault.New(fault.Forbidden, "the cluster %s was deleted at the hub", at.Cluster)
 	case err != nil:
 		return err
+	case generation < c.Generation-stillAdmitted:
+		return fault.New(fault.Forbidden, "the cluster's agent was enrolled anew, or its certificate was renewed more than once since: this one isn't its any more")
 	case generation > c.Generation:
 		return fault.New(fault.Forbidden, "the hub has no record of this certificate: its store is older than the certificate")
 	}

@@ -28,6 +28,10 @@ type Config struct {
 	TokenLifetime time.Duration // of join tokens; 1 h
 	EachAddress   throttle.Rate // enrolments tried from one address; 50 a second, 200 at once
 	AllAddresses  throttle.Rate // enrolments tried in all; 200 a second, 1000 at once
+
+	// Enrolled is told of each cluster whose agent was enrolled anew: whoever holds a certificate of before is not that agent any more, and
+	// their sessions are to be ended. Nil is told nothing.
+	Enrolled func(at store.Scope)
 }
 
 func (c Config) withDefaults() Config {
@@ -163,7 +167,7 @@ func (s *Service) enrol(ctx context.Context, token store.JoinToken, req *tunnelv
 	if uid := req.GetKubeSystemUid(); uid == "" || len(uid) > maxName || checkName(uid) != "" {
 		return nil, fault.New(fault.BadRequest, "the UID of the cluster's kube-system namespace is missing or not valid")
 	}
-	generation, err := s.nextGeneration(ctx, token, keyHash)
+	generation, anew, err := s.nextGeneration(ctx, token, keyHash)
 	if err != nil {
 		return nil, err
 	}
@@ -176,23 +180,29 @@ func (s *Service) enrol(ctx context.Context, token store.JoinToken, req *tunnelv
 	if err != nil {
 		return nil, err
 	}
+	if anew && s.cfg.Enrolled != nil {
+		s.cfg.Enrolled(token.Scope)
+	}
 	return &tunnelv1.EnrolReply{
 		Certificate: cert.Raw, TrustBundle: s.authority.Bundle(),
 		Tenant: token.Scope.Tenant.String(), Cluster: token.Scope.Cluster.String(),
 	}, nil
 }
 
-// nextGeneration is one above the cluster's, or, for a token that this key has consumed before, the cluster's own: the certificate that got
-// lost on the way.
-func (s *Service) nextGeneration(ctx context.Context, token store.JoinToken, keyHash []byte) (int64, error) {
+// nextGeneration is the first of a cluster; for a token that this key has consumed before, the cluster's own: the certificate that got lost on the
+// way; and for an agent that is enrolled anew, one so far on that no certificate of before is admitted any more.
+func (s *Service) nextGeneration(ctx context.Context, token store.JoinToken, keyHash []byte) (generation int64, anew bool, err error) {
 	c, err := s.store.Cluster(ctx, token.Scope)
-	if err != nil {
-		return 0, err
+	switch {
+	case err != nil:
+		return 0, false, err
+	case c.Generation == 0:
+		return 1, false, nil
+	case subtle.ConstantTimeCompare(token.KeyHash, keyHash) == 1:
+		return c.Generation, false, nil
+	default:
+		return c.Generation + stillAdmitted + 1, true, nil
 	}
-	if subtle.ConstantTimeCompare(token.KeyHash, keyHash) == 1 {
-		return max(c.Generation, 1), nil
-	}
-	return c.Generation + 1, nil
 }
 
 // issue signs a certificate, and gives it out only once it is on record: what isn't can't be revoked.

@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -30,6 +31,7 @@ import (
 	tunnelv1 "github.com/kubilitics/kubilitics/proto/tunnel/v1"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/join"
+	"github.com/kubilitics/kubilitics/shared/tunnel"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -199,7 +201,7 @@ func TestTokenIsBoundToTheKey(t *testing.T) {
 	if _, err := s.Enrol(t.Context(), second.request(t, token)); !fault.Is(err, fault.Conflict) || fault.Retryable(err) {
 		t.Errorf("a second claimant got %v", err)
 	}
-	// A new token lets the second in, one generation on, but not as another Kubernetes cluster.
+	// A new token lets the second in, but not as another Kubernetes cluster.
 	again, err := s.Invite(t.Context(), admin, inv.Cluster.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -214,8 +216,55 @@ func TestTokenIsBoundToTheKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, generation, _ := s.Verify(certificate(t, reply.Certificate)); generation != 2 {
+	if _, generation, _ := s.Verify(certificate(t, reply.Certificate)); generation != 3 {
 		t.Errorf("generation %d", generation)
+	}
+}
+
+// Whoever has a copy of an agent's key is shut out by a new join token, at once and wherever its certificate stands in its life.
+func TestANewTokenEndsWhatWasBefore(t *testing.T) {
+	var ended []store.Scope
+	s, _ := service(t, Config{Enrolled: func(at store.Scope) { ended = append(ended, at) }})
+	inv, token := mint(t, s, "east")
+	enrol := func(a agent, with join.Token) tunnel.Peer {
+		t.Helper()
+		reply, err := s.Enrol(t.Context(), a.request(t, with))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tunnel.Peer{Certificate: certificate(t, reply.Certificate)}
+	}
+	first, a := newAgent(t), newAgent(t)
+	old := enrol(first, token)
+	renewed, err := s.renew(t.Context(), old.Certificate, &tunnelv1.RenewRequest{Csr: a.csr(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := tunnel.Peer{Certificate: certificate(t, renewed.Certificate)}
+	if err := errors.Join(s.Admit(t.Context(), old), s.Admit(t.Context(), next)); err != nil || len(ended) > 0 {
+		t.Fatalf("one that was just renewed, and the newest: %v; ended %v", err, ended)
+	}
+	again, err := s.Invite(t.Context(), admin, inv.Cluster.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh, _ := join.Parse(again.Token)
+	b := newAgent(t)
+	anew := enrol(b, fresh)
+	enrol(b, fresh) // the reply was lost: nothing of before is there to be ended
+	if at := (store.Scope{Tenant: admin.Tenant, Cluster: inv.Cluster.ID}); len(ended) != 1 || ended[0] != at {
+		t.Errorf("sessions of %v are ended", ended)
+	}
+	if err := s.Admit(t.Context(), anew); err != nil {
+		t.Error(err)
+	}
+	for name, peer := range map[string]tunnel.Peer{"the first": old, "the renewed": next} {
+		if err := s.Admit(t.Context(), peer); !fault.Is(err, fault.Forbidden) {
+			t.Errorf("%s certificate: %v", name, err)
+		}
+		if _, err := s.renew(t.Context(), peer.Certificate, &tunnelv1.RenewRequest{Csr: newAgent(t).csr(t)}); !fault.Is(err, fault.Conflict) {
+			t.Errorf("%s certificate is renewed: %v", name, err)
+		}
 	}
 }
 
