@@ -123,7 +123,7 @@ func change(ctx context.Context, c *cluster, namespace string, i int) error {
 // hub that nobody abused.
 func (r *rig) sound(t *testing.T, m *member, c *cluster) {
 	t.Helper()
-	before := r.metric(t, "kubilitics_ingest_unequal_buckets_total")
+	before := r.metric(t, "kubilitics_hub_ingest_unequal_buckets_total")
 	if n := r.verify(t, m); n != 0 {
 		t.Errorf("%d stored rows don't say what their hashes say", n)
 	}
@@ -140,7 +140,7 @@ func (r *rig) sound(t *testing.T, m *member, c *cluster) {
 		}
 		return nil
 	})
-	if after := r.metric(t, "kubilitics_ingest_unequal_buckets_total"); after != before {
+	if after := r.metric(t, "kubilitics_hub_ingest_unequal_buckets_total"); after != before {
 		t.Errorf("a comparison found %v buckets unequal", after-before)
 	}
 	eventually(t, "the manifests are the reference's", 20*time.Second, func() error {

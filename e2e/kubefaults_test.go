@@ -371,7 +371,7 @@ func (b *broken) counted(t *testing.T) counts {
 		t.Fatal(err)
 	}
 	return counts{
-		goroutines: gauges(ours, "go_goroutines"), streams: gauges(ours, "kubilitics_kube_streams"), flying: gauges(ours, "kubilitics_kube_requests_in_flight"),
+		goroutines: gauges(ours, "go_goroutines"), streams: gauges(ours, "kubilitics_hub_kube_streams"), flying: gauges(ours, "kubilitics_hub_kube_requests_in_flight"),
 		lasting: gauges(string(theirs), "apiserver_longrunning_requests", "limitranges") + gauges(string(theirs), "apiserver_longrunning_requests", `subresource="exec"`),
 	}
 }

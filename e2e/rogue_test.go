@@ -436,7 +436,7 @@ func TestBadRowsAreSetAside(t *testing.T) {
 				t.Errorf("want %+v among %+v", want, aside.Items)
 			}
 		}
-		if n := r.metric(t, "kubilitics_ingest_quarantined_total"); n != 5 {
+		if n := r.metric(t, "kubilitics_hub_ingest_quarantined_total"); n != 5 {
 			t.Errorf("the metric counts %v", n)
 		}
 		k.delta(encoded(t, nodes("later")), nil) // the session goes on

@@ -28,7 +28,7 @@ const (
 
 func newJanitor(h *Hub, reg prometheus.Registerer) *janitor {
 	j := &janitor{hub: h, verified: map[store.Scope]time.Time{}, wake: make(chan struct{}, 1), corrected: prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "kubilitics_verify_corrected_total", Help: "Stored rows whose hash or digest did not tell what their columns say.",
+		Name: "kubilitics_hub_verify_corrected_total", Help: "Stored rows whose hash or digest did not tell what their columns say.",
 	})}
 	reg.MustRegister(j.corrected)
 	return j

@@ -146,11 +146,11 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) metrics {
 	m := metrics{
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "kubilitics_http_request_seconds", Help: "Requests by method, route and class of status.",
+			Name: "kubilitics_hub_http_request_seconds", Help: "Requests by method, route and class of status.",
 			Buckets: []float64{.002, .01, .05, .25, 1, 5, 30},
 		}, []string{"method", "route", "status"}),
-		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "kubilitics_streams", Help: "Streams that are open."}),
-		frames:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kubilitics_stream_frames_total", Help: "Frames sent on streams, by type."}, []string{"type"}),
+		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "kubilitics_hub_streams", Help: "Streams that are open."}),
+		frames:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kubilitics_hub_stream_frames_total", Help: "Frames sent on streams, by type."}, []string{"type"}),
 	}
 	reg.MustRegister(m.requests, m.streams, m.frames)
 	return m

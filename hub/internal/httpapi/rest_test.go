@@ -52,7 +52,7 @@ func TestReading(t *testing.T) {
 		{"/api/v1/clusters/{shop}/events?type=Warning", 200, []string{`"uid":"e1"`}},
 		{"/api/v1/tokens", 200, []string{`"name":"bootstrap-admin"`, `"verbs":["*"]`}},
 		{"/api/v1/clusters/{shop}/quarantine", 200, []string{`"items":[]`}},
-		{"/metrics", 200, []string{"kubilitics_http_request_seconds"}},
+		{"/metrics", 200, []string{"kubilitics_hub_http_request_seconds"}},
 		{"/healthz", 200, []string{`"ok"`}}, {"/readyz", 200, []string{`"ready"`}}, {"/version", 200, []string{`"v0-test"`}},
 	} {
 		t.Run(c.path, func(t *testing.T) { r.get(r.admin, c.path).expect(t, c.status, c.parts...) })

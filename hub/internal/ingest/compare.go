@@ -27,7 +27,10 @@ func (x *session) groups(g *tunnelv1.Groups) error {
 			answer.Tables = append(answer.Tables, &tunnelv1.TableGroups{Table: t.GetTable(), Groups: unequal})
 		}
 	}
-	if len(answer.Tables) == 0 {
+	if len(answer.Tables) > 0 {
+		x.metrics.unequal.Inc()
+	} else {
+		x.metrics.equal.Inc()
 		x.compare = nil
 		if err := x.agree(); err != nil {
 			return err

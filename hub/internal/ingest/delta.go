@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"time"
+
 	"go.uber.org/zap"
 
 	"github.com/kubilitics/kubilitics/hub/internal/store"
@@ -27,6 +29,8 @@ func (x *session) delta(d *tunnelv1.Delta) error {
 	case (d.GetLoad() || d.GetLoadEnd()) != x.loading:
 		return fault.New(fault.BadRequest, "a delta of the first load belongs before its end, and no other does")
 	}
+	came := time.Now()
+	x.metrics.received(d)
 	rows, bad, err := wire.Decode(d.GetRows())
 	if err != nil {
 		return err
@@ -37,12 +41,16 @@ func (x *session) delta(d *tunnelv1.Delta) error {
 	}
 	switch {
 	case d.GetLoadEnd():
-		return x.loadEnd(rows)
+		err = x.loadEnd(rows)
 	case d.GetLoad():
-		return x.loadMore(rows, len(d.GetRows()))
+		err = x.loadMore(rows, len(d.GetRows()))
 	default:
-		return x.apply(d, rows)
+		err = x.apply(d, rows)
 	}
+	if err == nil {
+		x.metrics.committed(d, came)
+	}
+	return err
 }
 
 // setAside quarantines rows that can't be kept.
@@ -94,6 +102,7 @@ func (x *session) note(done store.Applied) {
 }
 
 func (x *session) ack() error {
+	x.metrics.acks.Inc()
 	return x.send(&tunnelv1.HubFrame{Frame: &tunnelv1.HubFrame_Ack{Ack: &tunnelv1.Ack{Seq: x.seq, Position: int64(x.position)}}})
 }
 

@@ -81,7 +81,7 @@ func (s *Server) Session(stream grpc.BidiStreamingServer[tunnelv1.AgentFrame, tu
 	// gRPC ends the stream by itself when a frame is too large, so that its end alone doesn't tell whether the agent just went away.
 	if err != nil && (stream.Context().Err() == nil || fault.Is(err, fault.BadRequest)) {
 		s.log.Warn("sync session ended", zap.Stringer("cluster", at.Cluster), zap.String("code", string(fault.CodeOf(err))), zap.Error(err))
-		s.metrics.refused.WithLabelValues(string(fault.CodeOf(err))).Inc()
+		s.metrics.failed(err)
 	}
 	return grpcfault.To(err)
 }

@@ -93,6 +93,7 @@ func (s *Server) open(ctx context.Context, stream grpc.BidiStreamingServer[tunne
 		x.close()
 		return nil, err
 	}
+	s.metrics.sessions.Inc()
 	x.log.Info("sync session opened", zap.String("agent", h.GetAgentVersion()), zap.Bool("load", x.loading))
 	return x, nil
 }

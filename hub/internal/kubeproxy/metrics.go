@@ -19,15 +19,15 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) metrics {
 	m := metrics{
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "kubilitics_kube_request_seconds", Help: "Requests to clusters' Kubernetes APIs that end by themselves, by verb and class of status.",
+			Name: "kubilitics_hub_kube_request_seconds", Help: "Requests to clusters' Kubernetes APIs that end by themselves, by verb and class of status.",
 			Buckets: []float64{.001, .002, .005, .01, .025, .1, .5, 2, 10, 60},
 		}, []string{"verb", "status"}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "kubilitics_kube_requests_in_flight", Help: "Such requests that are under way."}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "kubilitics_hub_kube_requests_in_flight", Help: "Such requests that are under way."}),
 		streams: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "kubilitics_kube_streams", Help: "Watches, followed logs and connections to clusters that are open.",
+			Name: "kubilitics_hub_kube_streams", Help: "Watches, followed logs and connections to clusters that are open.",
 		}, []string{"kind"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "kubilitics_kube_refused_total", Help: "Requests to clusters' Kubernetes APIs that this hub refused, by why.",
+			Name: "kubilitics_hub_kube_refused_total", Help: "Requests to clusters' Kubernetes APIs that this hub refused, by why.",
 		}, []string{"reason"}),
 	}
 	reg.MustRegister(m.requests, m.inFlight, m.streams, m.refused)

@@ -268,9 +268,9 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
-		sent:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kubilitics_notify_attempts_total", Help: "Attempts to deliver notifications, by their result: ok, later, never."}, []string{"target", "result"}),
-		dead:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kubilitics_notify_undelivered_total", Help: "Notifications put on the list of what could not be delivered."}, []string{"target"}),
-		missed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kubilitics_notify_gaps_total", Help: "Times that changes went by before a rule had seen them."}, []string{"target"}),
+		sent:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kubilitics_hub_notify_attempts_total", Help: "Attempts to deliver notifications, by their result: ok, later, never."}, []string{"target", "result"}),
+		dead:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kubilitics_hub_notify_undelivered_total", Help: "Notifications put on the list of what could not be delivered."}, []string{"target"}),
+		missed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kubilitics_hub_notify_gaps_total", Help: "Times that changes went by before a rule had seen them."}, []string{"target"}),
 	}
 	reg.MustRegister(m.sent, m.dead, m.missed)
 	return m

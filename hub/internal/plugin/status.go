@@ -118,13 +118,13 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kubilitics_plugin_" + name, Help: help}, append([]string{"plugin"}, labels...))
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kubilitics_hub_plugin_" + name, Help: help}, append([]string{"plugin"}, labels...))
 	}
 	m := &metrics{
-		up:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "kubilitics_plugin_up", Help: "1 while the plugin's process answers."}, []string{"plugin"}),
+		up:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "kubilitics_hub_plugin_up", Help: "1 while the plugin's process answers."}, []string{"plugin"}),
 		restarts: counter("failed_runs_total", "Runs of the plugin's process that failed to start or ended by themselves."),
 		calls:    counter("calls_total", "Calls, by their result: ok, error, timeout.", "result"),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "kubilitics_plugin_call_seconds", Help: "How long calls take.",
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "kubilitics_hub_plugin_call_seconds", Help: "How long calls take.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}, []string{"plugin"}),
 		nodes:   counter("enriched_nodes_total", "Nodes that were enriched."),
 		refused: counter("refused_rows_total", "Rows of answers that broke a rule."),

@@ -34,7 +34,7 @@ type Addition struct {
 func (q *Querier) Added(ctx context.Context, p fleet.Principal, w Which) (*Added, error) {
 	var r *reading
 	var row *store.Row
-	err := q.read(ctx, scope{p: p, verb: fleet.Get, clusters: []fleet.ClusterID{w.Cluster}}, func(ctx context.Context, of *reading) (err error) {
+	err := q.read(ctx, "added", scope{p: p, verb: fleet.Get, clusters: []fleet.ClusterID{w.Cluster}}, func(ctx context.Context, of *reading) (err error) {
 		r = of
 		row, err = r.one(ctx, r.scope(w.Cluster), w.Ref.ID())
 		return err

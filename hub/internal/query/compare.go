@@ -41,7 +41,7 @@ func (q *Querier) Compare(ctx context.Context, p fleet.Principal, c CompareQuest
 		return nil, fault.New(fault.BadRequest, "the number of lines is out of range").WithField("context", "must be from 1 to %d", maxContext)
 	}
 	var out *Comparison
-	err := q.read(ctx, scope{p, fleet.Get, []fleet.ClusterID{c.Cluster}, c.At}, func(ctx context.Context, r *reading) (err error) {
+	err := q.read(ctx, "compare", scope{p, fleet.Get, []fleet.ClusterID{c.Cluster}, c.At}, func(ctx context.Context, r *reading) (err error) {
 		out, err = r.compare(ctx, c)
 		return err
 	})

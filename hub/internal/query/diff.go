@@ -109,7 +109,7 @@ func (q *Querier) Diff(ctx context.Context, p fleet.Principal, d DiffQuestion) (
 		}
 	}
 	var out *Diff
-	err = q.read(ctx, scope{p, fleet.List, d.Clusters, at}, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, "diff", scope{p, fleet.List, d.Clusters, at}, func(ctx context.Context, r *reading) error {
 		f, err := d.filter(r.view)
 		if err != nil {
 			return err

@@ -37,7 +37,7 @@ func (q *Querier) Events(ctx context.Context, p fleet.Principal, w WhichEvents, 
 		return nil, err
 	}
 	var out *EventList
-	err = q.read(ctx, scope{p: p, verb: fleet.List, clusters: w.Clusters}, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, "events", scope{p: p, verb: fleet.List, clusters: w.Clusters}, func(ctx context.Context, r *reading) error {
 		out, err = r.events(ctx, w, page.Continue, limit)
 		return err
 	})

@@ -145,7 +145,7 @@ func (q *Querier) Findings(ctx context.Context, p fleet.Principal, a FindingQues
 		return nil, err
 	}
 	f := &finder{ask: a, place: place, limit: limit, past: !a.At.Now(), out: &Findings{Items: []Finding{}}}
-	err = q.read(ctx, scope{p, fleet.List, a.Clusters, at}, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, "findings", scope{p, fleet.List, a.Clusters, at}, func(ctx context.Context, r *reading) error {
 		f.reading = r
 		return f.run(ctx)
 	})

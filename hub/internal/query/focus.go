@@ -61,7 +61,7 @@ func (q *Querier) Around(ctx context.Context, p fleet.Principal, n Neighbourhood
 		return nil, err
 	}
 	var out *Graph
-	err = q.read(ctx, scope{p, fleet.Get, []fleet.ClusterID{n.Cluster}, n.At}, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, "neighbours", scope{p, fleet.Get, []fleet.ClusterID{n.Cluster}, n.At}, func(ctx context.Context, r *reading) error {
 		w := &walk{
 			builder: newBuilder(r, GraphQuestion{Types: n.Types}, n.Limit), ask: n,
 			at: r.scope(n.Cluster), hubs: map[topo.ID]bool{},

@@ -40,7 +40,7 @@ type Which struct {
 // Get gives one resource. Where the object isn't there, it is NotFound, also when others refer to it.
 func (q *Querier) Get(ctx context.Context, p fleet.Principal, w Which, manifest bool) (*Detail, error) {
 	var out *Detail
-	err := q.read(ctx, scope{p, fleet.Get, []fleet.ClusterID{w.Cluster}, w.At}, func(ctx context.Context, r *reading) (err error) {
+	err := q.read(ctx, "get", scope{p, fleet.Get, []fleet.ClusterID{w.Cluster}, w.At}, func(ctx context.Context, r *reading) (err error) {
 		out, err = r.detail(ctx, r.scope(w.Cluster), w.Ref, manifest)
 		return err
 	})

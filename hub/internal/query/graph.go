@@ -78,7 +78,7 @@ func (q *Querier) Graph(ctx context.Context, p fleet.Principal, g GraphQuestion)
 		return nil, err
 	}
 	var out *Graph
-	err = q.read(ctx, scope{p, fleet.List, g.Clusters, at}, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, "graph", scope{p, fleet.List, g.Clusters, at}, func(ctx context.Context, r *reading) error {
 		b := newBuilder(r, g, limit)
 		if g.Auto && g.Continue == "" {
 			if out, err = b.auto(ctx); out != nil || err != nil {

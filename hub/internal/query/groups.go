@@ -91,7 +91,7 @@ func (q *Querier) Groups(ctx context.Context, p fleet.Principal, g GroupQuestion
 		return nil, err
 	}
 	var out *Groups
-	err = q.read(ctx, scope{p, fleet.List, g.Clusters, g.At}, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, "groups", scope{p, fleet.List, g.Clusters, g.At}, func(ctx context.Context, r *reading) error {
 		f, err := g.filter(r.view)
 		if err != nil {
 			return err

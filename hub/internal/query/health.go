@@ -89,7 +89,7 @@ func (q *Querier) Health(ctx context.Context, p fleet.Principal, h HealthQuestio
 		return nil, err
 	}
 	var out *Health
-	err = q.read(ctx, scope{p, fleet.List, h.Clusters, h.At}, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, "health", scope{p, fleet.List, h.Clusters, h.At}, func(ctx context.Context, r *reading) error {
 		out, err = r.health(ctx, h, by, limit)
 		return err
 	})

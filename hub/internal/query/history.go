@@ -61,7 +61,7 @@ func (q *Querier) History(ctx context.Context, p fleet.Principal, w Which, page 
 		return nil, err
 	}
 	var out *History
-	err = q.read(ctx, scope{p, fleet.Get, []fleet.ClusterID{w.Cluster}, at}, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, "history", scope{p, fleet.Get, []fleet.ClusterID{w.Cluster}, at}, func(ctx context.Context, r *reading) error {
 		t, err := r.timeline(ctx, w, place.Before, limit)
 		if err != nil {
 			return err
@@ -102,7 +102,7 @@ const (
 // Revision gives the revision that an object had at a position. NotFound where it wasn't there then.
 func (q *Querier) Revision(ctx context.Context, p fleet.Principal, w Which, at topo.Position) (*RevisionText, error) {
 	var out *RevisionText
-	err := q.read(ctx, scope{p, fleet.Get, []fleet.ClusterID{w.Cluster}, w.At}, func(ctx context.Context, r *reading) error {
+	err := q.read(ctx, "revision", scope{p, fleet.Get, []fleet.ClusterID{w.Cluster}, w.At}, func(ctx context.Context, r *reading) error {
 		rev, err := r.revisionAt(ctx, w, at)
 		if err != nil {
 			return err

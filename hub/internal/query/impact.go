@@ -102,7 +102,7 @@ func (q *Querier) Impact(ctx context.Context, p fleet.Principal, a ImpactQuestio
 		return nil, err
 	}
 	var out *Impact
-	err = q.read(ctx, scope{p, fleet.Get, []fleet.ClusterID{a.Cluster}, a.At}, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, "impact", scope{p, fleet.Get, []fleet.ClusterID{a.Cluster}, a.At}, func(ctx context.Context, r *reading) error {
 		row, err := r.one(ctx, r.scope(a.Cluster), a.Focus)
 		if err != nil {
 			return err

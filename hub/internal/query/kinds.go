@@ -178,7 +178,7 @@ func (q *Querier) APIResources(ctx context.Context, p fleet.Principal, id fleet.
 	at := store.Scope{Tenant: p.Tenant, Cluster: id}
 	var counts []store.Count
 	out := &KindList{}
-	err := q.read(ctx, scope{p: p, verb: fleet.Get, clusters: []fleet.ClusterID{id}}, func(ctx context.Context, r *reading) (err error) {
+	err := q.read(ctx, "kinds", scope{p: p, verb: fleet.Get, clusters: []fleet.ClusterID{id}}, func(ctx context.Context, r *reading) (err error) {
 		out.Meta = r.meta(nil)
 		counts, err = r.Counts(ctx, r.view, r.named)
 		return err

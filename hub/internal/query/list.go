@@ -64,7 +64,7 @@ func (q *Querier) List(ctx context.Context, p fleet.Principal, w Where, page Pag
 		return nil, err
 	}
 	var out *ResourceList
-	err = q.read(ctx, scope{p, fleet.List, w.Clusters, at}, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, "list", scope{p, fleet.List, w.Clusters, at}, func(ctx context.Context, r *reading) error {
 		f, err := w.filter(r.view)
 		if err != nil {
 			return err

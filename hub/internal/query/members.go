@@ -42,7 +42,7 @@ func (q *Querier) Members(ctx context.Context, p fleet.Principal, m MembersQuest
 		return nil, err
 	}
 	var out *ResourceList
-	err = q.read(ctx, scope{p, fleet.List, []fleet.ClusterID{m.Cluster}, at}, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, "members", scope{p, fleet.List, []fleet.ClusterID{m.Cluster}, at}, func(ctx context.Context, r *reading) error {
 		row, err := r.one(ctx, r.scope(m.Cluster), m.Set)
 		if err != nil {
 			return err

@@ -55,7 +55,7 @@ func (q *Querier) Objects(ctx context.Context, p fleet.Principal, o ObjectsQuest
 		return nil, err
 	}
 	var out *ObjectList
-	err = q.read(ctx, scope{p, o.Verb, o.Clusters, at}, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, "objects", scope{p, o.Verb, o.Clusters, at}, func(ctx context.Context, r *reading) error {
 		f, err := o.filter(r.view)
 		if err != nil {
 			return err

@@ -86,7 +86,7 @@ func (q *Querier) Paths(ctx context.Context, p fleet.Principal, a PathQuestion) 
 		return nil, err
 	}
 	var out *Paths
-	err = q.read(ctx, scope{p, fleet.Get, []fleet.ClusterID{a.Cluster}, a.At}, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, "paths", scope{p, fleet.Get, []fleet.ClusterID{a.Cluster}, a.At}, func(ctx context.Context, r *reading) error {
 		f := &pathfinder{
 			reading: r, ask: a, work: maxPathWork, edges: map[topo.EdgeID]store.EdgeRow{},
 			from: newSide(a.From, a.Direction), to: newSide(a.To, opposite(a.Direction)),

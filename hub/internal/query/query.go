@@ -33,11 +33,13 @@ type Querier struct {
 	kinds *Kinds
 	edges int // read for one graph at least, however few nodes are asked for
 	auto  int // AutoNodes
+
+	metrics *metrics
 }
 
 // New makes a Querier on a store.
 func New(s Store) *Querier {
-	return &Querier{store: s, kinds: newKinds(s), edges: minEdges, auto: AutoNodes}
+	return &Querier{store: s, kinds: newKinds(s), edges: minEdges, auto: AutoNodes, metrics: newMetrics(nil)}
 }
 
 // Resolver gives the resolver of kinds' names that the Querier itself uses.
@@ -103,7 +105,8 @@ type scope struct {
 
 // read opens a snapshot and looks up the clusters that the question covers. A cluster that isn't visible is as NotFound as one that
 // isn't there.
-func (q *Querier) read(ctx context.Context, s scope, fn func(context.Context, *reading) error) error {
+func (q *Querier) read(ctx context.Context, what question, s scope, fn func(context.Context, *reading) error) error {
+	defer q.metrics.asked(what, time.Now())
 	view := fleet.ViewOf(s.p, s.verb)
 	named, err := q.named(ctx, view, s.clusters)
 	if err != nil {

@@ -52,7 +52,7 @@ func (q *Querier) workloads(ctx context.Context, p fleet.Principal, h HealthQues
 		return nil, err
 	}
 	var out *Health
-	err = q.read(ctx, scope{p, fleet.List, h.Clusters, at}, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, "workloads", scope{p, fleet.List, h.Clusters, at}, func(ctx context.Context, r *reading) error {
 		out, err = r.workloads(ctx, h, place, question, limit)
 		return err
 	})

@@ -55,7 +55,7 @@ func (q *Querier) Search(ctx context.Context, p fleet.Principal, s SearchQuestio
 		return nil, err
 	}
 	var out *SearchResult
-	err = q.read(ctx, scope{p, fleet.List, s.Clusters, s.At}, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, "search", scope{p, fleet.List, s.Clusters, s.At}, func(ctx context.Context, r *reading) error {
 		f, err := s.filter(r.view)
 		if err != nil {
 			return err
@@ -270,7 +270,7 @@ func (q *Querier) Values(ctx context.Context, p fleet.Principal, v ValuesQuestio
 		return nil, err
 	}
 	out := &ValueList{Items: []Value{}}
-	err = q.read(ctx, scope{p, fleet.List, v.Clusters, v.At}, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, "values", scope{p, fleet.List, v.Clusters, v.At}, func(ctx context.Context, r *reading) error {
 		f, err := v.filter(r.view)
 		if err != nil {
 			return err

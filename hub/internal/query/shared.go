@@ -62,7 +62,7 @@ func (q *Querier) Shared(ctx context.Context, p fleet.Principal, s SharedQuestio
 		return nil, err
 	}
 	var out *SharedList
-	err = q.read(ctx, scope{p, fleet.List, s.Clusters, at}, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, "shared", scope{p, fleet.List, s.Clusters, at}, func(ctx context.Context, r *reading) error {
 		var after *topo.Ref
 		if s.Continue != "" {
 			after = &place.After

@@ -111,7 +111,7 @@ type ClusterDetail struct {
 // Clusters lists the visible clusters.
 func (q *Querier) Clusters(ctx context.Context, p fleet.Principal) (*ClusterList, error) {
 	out := &ClusterList{Items: []Cluster{}}
-	err := q.read(ctx, scope{p: p, verb: fleet.List}, func(_ context.Context, r *reading) error {
+	err := q.read(ctx, "clusters", scope{p: p, verb: fleet.List}, func(_ context.Context, r *reading) error {
 		out.Meta = r.meta(nil)
 		for _, c := range r.sorted() {
 			out.Items = append(out.Items, ClusterOf(c))
@@ -125,7 +125,7 @@ func (q *Querier) Clusters(ctx context.Context, p fleet.Principal) (*ClusterList
 // Cluster gives one visible cluster.
 func (q *Querier) Cluster(ctx context.Context, p fleet.Principal, id fleet.ClusterID) (*ClusterDetail, error) {
 	var out *ClusterDetail
-	err := q.read(ctx, scope{p: p, verb: fleet.Get, clusters: []fleet.ClusterID{id}}, func(_ context.Context, r *reading) error {
+	err := q.read(ctx, "cluster", scope{p: p, verb: fleet.Get, clusters: []fleet.ClusterID{id}}, func(_ context.Context, r *reading) error {
 		out = &ClusterDetail{Meta: r.meta(nil), Cluster: ClusterOf(r.known[id])}
 		return nil
 	})
@@ -135,7 +135,7 @@ func (q *Querier) Cluster(ctx context.Context, p fleet.Principal, id fleet.Clust
 // Info gives a cluster in numbers, by kind. Which kinds are watched is told as of now.
 func (q *Querier) Info(ctx context.Context, p fleet.Principal, id fleet.ClusterID, at store.When) (*Info, error) {
 	out := &Info{Unobserved: []UnobservedKind{}}
-	err := q.read(ctx, scope{p, fleet.Get, []fleet.ClusterID{id}, at}, func(ctx context.Context, r *reading) error {
+	err := q.read(ctx, "info", scope{p, fleet.Get, []fleet.ClusterID{id}, at}, func(ctx context.Context, r *reading) error {
 		sums, counts, err := r.count(ctx)
 		if err != nil {
 			return err
@@ -162,7 +162,7 @@ func (q *Querier) Info(ctx context.Context, p fleet.Principal, id fleet.ClusterI
 // Summary gives every visible cluster in numbers, from one query.
 func (q *Querier) Summary(ctx context.Context, p fleet.Principal, at store.When) (*FleetSummary, error) {
 	out := &FleetSummary{Clusters: []Summary{}, Versions: map[string]int{}}
-	err := q.read(ctx, scope{p, fleet.List, nil, at}, func(ctx context.Context, r *reading) error {
+	err := q.read(ctx, "summary", scope{p, fleet.List, nil, at}, func(ctx context.Context, r *reading) error {
 		sums, _, err := r.count(ctx)
 		if err != nil {
 			return err

@@ -22,7 +22,7 @@ func (q *Querier) Walk(ctx context.Context, p fleet.Principal, g GraphQuestion, 
 		return err
 	}
 	var stopped error // by fn: no fault of the store
-	err = q.read(ctx, scope{p, fleet.List, g.Clusters, g.At}, func(ctx context.Context, r *reading) error {
+	err = q.read(ctx, "export", scope{p, fleet.List, g.Clusters, g.At}, func(ctx context.Context, r *reading) error {
 		f, err := g.filter(r.view)
 		if err != nil {
 			return err
