@@ -171,9 +171,9 @@ func (a *Agent) tell(ctx context.Context, g *errgroup.Group) error {
 		Hello:   a.hello,
 		Version: func() string { return a.known().Version },
 		Backoff: tunnel.Backoff{First: reconnectAfter},
-		Log:     a.log.Named("uplink"),
+		Log:     a.log.Named("uplink").With(zap.String("cluster", member.Cluster())),
+		Tracer:  a.tracer,
 		OnSession: func(s *tunnel.Session, c tunnelv1.SyncClient) {
-			a.log.Info("the hub welcomed this agent")
 			member.Attach(s, c)
 		},
 		Registerer: a.metrics,

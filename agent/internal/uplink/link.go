@@ -15,6 +15,7 @@ import (
 	tunnelv1 "github.com/kubilitics/kubilitics/proto/tunnel/v1"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/fault/grpcfault"
+	"github.com/kubilitics/kubilitics/shared/obs"
 	"github.com/kubilitics/kubilitics/shared/topo"
 	"github.com/kubilitics/kubilitics/shared/tunnel"
 )
@@ -40,6 +41,7 @@ type Config struct {
 	Version func() string // of Kubernetes, as last heard
 	Backoff tunnel.Backoff
 	Log     *zap.Logger
+	Tracer  *obs.Tracer // nil: no traces
 	// OnSession is told of each session that the hub has welcomed. It must not block; what lasts belongs under the session's context.
 	OnSession func(*tunnel.Session, tunnelv1.SyncClient)
 	// Registerer is of its metrics; nobody sees them if nil.
@@ -75,7 +77,9 @@ type Stats struct {
 type conversation struct {
 	session *tunnel.Session
 	stream  grpc.BidiStreamingClient[tunnelv1.AgentFrame, tunnelv1.HubFrame]
-	settled bool // it has been so once; only the loop asks
+	log     *zap.Logger
+	settled bool   // it has been so once; only the loop asks
+	traces  traces // of the loop
 }
 
 // event is what a conversation tells the loop: that it was opened, a frame, or, with err, that it has ended.
@@ -208,7 +212,11 @@ func (l *Link) relist(ctx context.Context, r *request, t *texts) {
 	}
 	var err error
 	if t.events, err = l.cfg.Source.Events(ctx, r.since); err != nil {
-		l.cfg.Log.Warn("events were missed and can't be listed now; the next session tries again", zap.Error(err))
+		log := l.cfg.Log
+		if r.from != nil {
+			log = r.from.log
+		}
+		log.Warn("events were missed and can't be listed now; the next session tries again", zap.Error(err))
 		t.missed = r.since
 	}
 }
@@ -228,7 +236,7 @@ func (l *Link) loop(ctx context.Context, news <-chan News) error {
 	var now *conversation
 	var want request
 	for {
-		now = l.say(now)
+		now = l.say(ctx, now)
 		l.wish(&want, now)
 		l.note(now)
 		reads, texts := l.reads, l.texts
@@ -280,7 +288,7 @@ func (l *Link) provide(now *conversation, t *texts) {
 }
 
 // say sends whatever may be sent now.
-func (l *Link) say(now *conversation) *conversation {
+func (l *Link) say(ctx context.Context, now *conversation) *conversation {
 	for now != nil {
 		frame, err := l.cfg.Ledger.Next()
 		if err == nil && frame == nil {
@@ -288,6 +296,7 @@ func (l *Link) say(now *conversation) *conversation {
 		}
 		if err == nil {
 			l.metrics.frame(frame, &l.waits)
+			now.traces.told(ctx, l.cfg.Tracer, frame.GetDelta())
 			err = now.stream.Send(frame)
 		}
 		if err != nil {
@@ -314,6 +323,7 @@ func (l *Link) hear(now *conversation, e event) *conversation {
 	if ack := e.frame.GetAck(); ack != nil && err == nil {
 		l.metrics.acks.Add(float64(under - len(l.cfg.Ledger.unacked)))
 		l.waits.acknowledged(ack.GetSeq(), l.metrics.lag.Observe)
+		now.traces.acknowledged(ack)
 	}
 	if err == nil && answer != nil {
 		err = now.stream.Send(answer)
@@ -328,6 +338,7 @@ func (l *Link) hangUp(c *conversation, reason error) *conversation {
 	c.session.Close(fault.Wrap(reason, fault.Unavailable, "the sync stream ended"))
 	l.cfg.Ledger.Lost()
 	l.waits.lost()
+	c.traces.lost(reason)
 	return nil
 }
 
@@ -342,7 +353,7 @@ func (l *Link) note(now *conversation) {
 	}
 	if now != nil && settled && !now.settled {
 		now.settled = true
-		l.cfg.Log.Info("everything is told and acknowledged", zap.Int64("position", position), zap.Int("nodes", nodes), zap.Int("edges", edges))
+		now.log.Info("everything is told and acknowledged", zap.Int64("position", position), zap.Int("nodes", nodes), zap.Int("edges", edges))
 	}
 }
 
@@ -351,13 +362,13 @@ func (l *Link) keepDialling(ctx context.Context) {
 	backoff := l.cfg.Backoff
 	for ctx.Err() == nil {
 		began := time.Now()
-		welcomed, err := l.converse(ctx)
+		epoch, err := l.converse(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		l.metrics.failed(err)
-		l.cfg.Log.Warn("no session with the hub", zap.Bool("hadOne", welcomed), zap.Error(err), zap.Duration("after", time.Since(began).Round(time.Millisecond)))
-		if welcomed {
+		l.cfg.Log.Warn("no session with the hub", zap.Bool("hadOne", epoch != 0), zap.Int64("epoch", epoch), zap.Error(err), zap.Duration("after", time.Since(began).Round(time.Millisecond)))
+		if epoch != 0 {
 			backoff.Reset()
 		}
 		if backoff.Wait(ctx, err) != nil {
@@ -366,11 +377,11 @@ func (l *Link) keepDialling(ctx context.Context) {
 	}
 }
 
-// converse dials, says hello and passes on what the hub says until the session ends.
-func (l *Link) converse(ctx context.Context) (welcomed bool, err error) {
+// converse dials, says hello and passes on what the hub says until the session ends. It gives the session's epoch, 0 when the hub didn't welcome it.
+func (l *Link) converse(ctx context.Context) (epoch int64, err error) {
 	session, err := l.cfg.Dial(ctx, map[tunnel.Kind]*tunnel.Listener{tunnel.GRPC: l.listener})
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	defer func() {
 		session.Close(err)
@@ -380,27 +391,29 @@ func (l *Link) converse(ctx context.Context) (welcomed bool, err error) {
 	defer stop()
 	conn, err := session.DialGRPC()
 	if err != nil {
-		return false, fault.Wrap(err, fault.Internal, "gRPC over the tunnel can't be set up")
+		return 0, fault.Wrap(err, fault.Internal, "gRPC over the tunnel can't be set up")
 	}
 	defer func() { _ = conn.Close() }()
 	return l.talk(ctx, session, tunnelv1.NewSyncClient(conn))
 }
 
 // talk holds the sync stream of one session; run is the context of the link as a whole.
-func (l *Link) talk(run context.Context, session *tunnel.Session, client tunnelv1.SyncClient) (welcomed bool, err error) {
+func (l *Link) talk(run context.Context, session *tunnel.Session, client tunnelv1.SyncClient) (epoch int64, err error) {
 	ctx := session.Context()
 	stream, err := client.Session(ctx)
 	if err != nil {
-		return false, grpcfault.From(err)
+		return 0, grpcfault.From(err)
 	}
 	c := &conversation{session: session, stream: stream}
 	welcome, err := greet(stream, l.cfg.Hello())
 	if err != nil {
-		return false, err
+		return 0, err
 	}
+	c.log = l.cfg.Log.With(zap.Int64("epoch", welcome.GetEpoch()))
 	if !l.tell(ctx, event{from: c, welcome: welcome}) {
-		return false, session.Err()
+		return 0, session.Err()
 	}
+	c.log.Info("the hub welcomed this agent")
 	l.metrics.sessions.Inc()
 	if l.cfg.OnSession != nil {
 		l.cfg.OnSession(session, client)
@@ -411,7 +424,7 @@ func (l *Link) talk(run context.Context, session *tunnel.Session, client tunnelv
 	}
 	session.Close(err) // before the farewell: the loop may be waiting in a Send
 	l.tell(run, event{from: c, err: err})
-	return true, err
+	return welcome.GetEpoch(), err
 }
 
 func greet(stream grpc.BidiStreamingClient[tunnelv1.AgentFrame, tunnelv1.HubFrame], h *tunnelv1.Hello) (*tunnelv1.Welcome, error) {

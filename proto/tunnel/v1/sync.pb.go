@@ -998,7 +998,9 @@ type Delta struct {
 	ResyncEnd bool                   `protobuf:"varint,7,opt,name=resync_end,json=resyncEnd,proto3" json:"resync_end,omitempty"` // the comparison is settled
 	// How long the oldest change in it had waited at the agent when it was sent, in microseconds, at most: a span and no instant, since clocks differ.
 	// 0: the agent doesn't say.
-	WaitedUs      int64 `protobuf:"varint,8,opt,name=waited_us,json=waitedUs,proto3" json:"waited_us,omitempty"`
+	WaitedUs int64 `protobuf:"varint,8,opt,name=waited_us,json=waitedUs,proto3" json:"waited_us,omitempty"`
+	// The agent's part of a trace, as W3C's traceparent; "" where none is recorded. A hub notes it, and decides by itself what it records.
+	Trace         string `protobuf:"bytes,9,opt,name=trace,proto3" json:"trace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1087,6 +1089,13 @@ func (x *Delta) GetWaitedUs() int64 {
 		return x.WaitedUs
 	}
 	return 0
+}
+
+func (x *Delta) GetTrace() string {
+	if x != nil {
+		return x.Trace
+	}
+	return ""
 }
 
 // Ack says that everything up to seq is committed.
@@ -1447,7 +1456,7 @@ const file_tunnel_v1_sync_proto_rawDesc = "" +
 	"\x06Bucket\x121\n" +
 	"\x05table\x18\x01 \x01(\x0e2\x1b.kubilitics.tunnel.v1.TableR\x05table\x12\x16\n" +
 	"\x06bucket\x18\x02 \x01(\x05R\x06bucket\x12\x12\n" +
-	"\x04rows\x18\x03 \x01(\fR\x04rows\"\xc6\x01\n" +
+	"\x04rows\x18\x03 \x01(\fR\x04rows\"\xdc\x01\n" +
 	"\x05Delta\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x03R\x03seq\x12\x12\n" +
@@ -1457,7 +1466,8 @@ const file_tunnel_v1_sync_proto_rawDesc = "" +
 	"\x06resync\x18\x06 \x01(\bR\x06resync\x12\x1d\n" +
 	"\n" +
 	"resync_end\x18\a \x01(\bR\tresyncEnd\x12\x1b\n" +
-	"\twaited_us\x18\b \x01(\x03R\bwaitedUs\"K\n" +
+	"\twaited_us\x18\b \x01(\x03R\bwaitedUs\x12\x14\n" +
+	"\x05trace\x18\t \x01(\tR\x05trace\"K\n" +
 	"\x03Ack\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x03R\x03seq\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x03R\bposition\x12\x16\n" +
