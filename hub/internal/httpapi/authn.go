@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/shared/fault"
 )
 
@@ -18,7 +19,7 @@ func (a *API) authenticate(next http.Handler) http.Handler {
 			a.fail(w, r, fault.New(fault.TooManyRequests, "too many requests are being authenticated").After(time.Second))
 			return
 		}
-		p, err := a.cfg.Authenticator.Authenticate(r)
+		p, err := a.whoSends(r)
 		<-a.strangers
 		if err != nil {
 			a.fail(w, r, err)
@@ -27,6 +28,14 @@ func (a *API) authenticate(next http.Handler) http.Handler {
 		infoOf(r.Context()).principal = p
 		next.ServeHTTP(w, r)
 	})
+}
+
+// whoSends asks who that is, of a request that comes from where it really comes from: strangers are throttled by address, and behind a trusted proxy
+// one of them would else be all who come by it.
+func (a *API) whoSends(r *http.Request) (fleet.Principal, error) {
+	from := *r
+	from.RemoteAddr = a.clientOf(r)
+	return a.cfg.Authenticator.Authenticate(&from)
 }
 
 // Browsers can't send headers with a WebSocket, so the token may come as a subprotocol, which unlike the URL ends up in no log.

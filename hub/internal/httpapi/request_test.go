@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,32 @@ func TestStrangersPassAGate(t *testing.T) {
 	r.get("", "/healthz").expect(t, 200)
 	close(leave)
 	(<-first).expect(t, 401)
+}
+
+// Behind a trusted proxy, somebody who tries tokens is not everybody who comes by it.
+func TestStrangersBehindAProxyAreToldApart(t *testing.T) {
+	r := newRig(t, options{noShop: true, api: func(c *Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} }})
+	for path, door := range map[string]http.Handler{"/api/v1/clusters": r.api, "/k8s/nothing": r.api.Kube()} {
+		ask := func(token, from string) int {
+			req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+			req.RemoteAddr = "10.1.2.3:1234"
+			req.Header.Set("Authorization", "Bearer "+token)
+			req.Header.Set("X-Forwarded-For", from)
+			w := httptest.NewRecorder()
+			door.ServeHTTP(w, req)
+			return w.Code
+		}
+		throttled := false
+		for range 200 {
+			throttled = throttled || ask("kbt1.wrong", "198.51.100."+strconv.Itoa(len(path))) == 429
+		}
+		if !throttled {
+			t.Errorf("%s: 200 wrong tokens from one address were looked at", path)
+		}
+		if status := ask(r.token("newcomer"+strconv.Itoa(len(path)), "list * *"), "203.0.113.9"); status == 429 {
+			t.Errorf("%s: another client pays for it", path)
+		}
+	}
 }
 
 func TestAPanicIsAnAnswer(t *testing.T) {
