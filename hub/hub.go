@@ -206,7 +206,7 @@ func (h *Hub) identify(p tunnel.Peer) (store.Scope, error) {
 func (h *Hub) wireTunnels(authority *enroll.Authority, reg prometheus.Registerer) {
 	h.calls, h.contacts = tunnel.NewListener("agents"), tunnel.NewListener("first contacts")
 	h.grpc = grpc.NewServer(tunnel.ServerOptions()...)
-	ingest.Register(h.grpc, h.store, h.gateway, h.enroll, h.log.Named("ingest"), reg)
+	ingest.Register(h.grpc, h.store, h.gateway, h.enroll, h.log.Named("ingest"), reg, h.tracer)
 	h.tunnels = tunnel.NewServer(tunnel.ServerConfig{
 		Credentials: authority.Credentials,
 		Admit:       h.enroll.Admit,

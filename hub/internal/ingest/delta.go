@@ -8,6 +8,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	tunnelv1 "github.com/kubilitics/kubilitics/proto/tunnel/v1"
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/obs"
 	"github.com/kubilitics/kubilitics/shared/topo"
 	"github.com/kubilitics/kubilitics/shared/wire"
 )
@@ -18,6 +19,24 @@ const (
 	loadRows  = 8192
 	loadBytes = Credit / 4
 )
+
+// traced takes a delta in under a trace of its own, which names the agent's.
+func (x *session) traced(d *tunnelv1.Delta) error {
+	stream := x.ctx
+	defer func() { x.ctx = stream }()
+	ctx, span := x.tracer.Begin(stream, "apply", d.GetTrace())
+	x.ctx = ctx
+	err := x.delta(d)
+	if span.On() {
+		span.Text("kubilitics.cluster", x.peer.scope.Cluster.String())
+		span.Number("kubilitics.epoch", x.epoch)
+		span.Number("kubilitics.seq", d.GetSeq())
+		span.Number("kubilitics.bytes", int64(len(d.GetRows())))
+		span.Number("kubilitics.position", int64(x.position))
+		span.End(err)
+	}
+	return err
+}
 
 // delta checks a frame's place in the session, then loads or applies it.
 func (x *session) delta(d *tunnelv1.Delta) error {
@@ -72,7 +91,7 @@ func (x *session) setAside(bad []wire.Bad) error {
 func (x *session) reportBad(rows []store.Quarantined) {
 	for _, q := range rows {
 		x.metrics.quarantined.WithLabelValues(q.Table).Inc()
-		x.log.Warn("a row was set aside", zap.String("table", q.Table), zap.String("key", q.Key), zap.String("reason", q.Reason))
+		x.log.Warn("a row was set aside", obs.Trace(x.ctx), zap.String("table", q.Table), zap.String("key", q.Key), zap.String("reason", q.Reason))
 	}
 }
 

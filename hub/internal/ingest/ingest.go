@@ -13,6 +13,7 @@ import (
 	tunnelv1 "github.com/kubilitics/kubilitics/proto/tunnel/v1"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/fault/grpcfault"
+	"github.com/kubilitics/kubilitics/shared/obs"
 )
 
 // Store is what ingest writes to.
@@ -53,6 +54,7 @@ type Server struct {
 	renewer  Renewer
 	log      *zap.Logger
 	metrics  *metrics
+	tracer   *obs.Tracer // nil: no traces
 	credit   int64
 }
 
@@ -60,9 +62,9 @@ type Server struct {
 // what the hub has promised to hold.
 const Credit = 1 << 20
 
-// Register makes a server and adds it to a gRPC server.
-func Register(on grpc.ServiceRegistrar, s Store, r Registry, renew Renewer, log *zap.Logger, reg Registerer) {
-	tunnelv1.RegisterSyncServer(on, &Server{store: s, registry: r, renewer: renew, log: log, metrics: newMetrics(reg), credit: Credit})
+// Register makes a server and adds it to a gRPC server. Without a tracer there are no traces.
+func Register(on grpc.ServiceRegistrar, s Store, r Registry, renew Renewer, log *zap.Logger, reg Registerer, tracer *obs.Tracer) {
+	tunnelv1.RegisterSyncServer(on, &Server{store: s, registry: r, renewer: renew, log: log, metrics: newMetrics(reg), tracer: tracer, credit: Credit})
 }
 
 // Renew passes the request on.
@@ -77,29 +79,33 @@ func (s *Server) Session(stream grpc.BidiStreamingServer[tunnelv1.AgentFrame, tu
 	if err != nil {
 		return grpcfault.To(err)
 	}
-	err = s.serve(stream, peer{at, lastHeard})
+	log := s.log.With(zap.Stringer("cluster", at.Cluster))
+	err = s.serve(stream, peer{at, lastHeard}, &log)
 	// gRPC ends the stream by itself when a frame is too large, so that its end alone doesn't tell whether the agent just went away.
 	if err != nil && (stream.Context().Err() == nil || fault.Is(err, fault.BadRequest)) {
-		s.log.Warn("sync session ended", zap.Stringer("cluster", at.Cluster), zap.String("code", string(fault.CodeOf(err))), zap.Error(err))
+		log.Warn("sync session ended", zap.String("code", string(fault.CodeOf(err))), zap.Error(err))
 		s.metrics.failed(err)
 	}
 	return grpcfault.To(err)
 }
 
-func (s *Server) serve(stream grpc.BidiStreamingServer[tunnelv1.AgentFrame, tunnelv1.HubFrame], p peer) error {
+// serve holds a session. What becomes known of it goes into the fields of its log.
+func (s *Server) serve(stream grpc.BidiStreamingServer[tunnelv1.AgentFrame, tunnelv1.HubFrame], p peer, log **zap.Logger) error {
 	hello, err := readHello(stream)
 	if err != nil {
 		return err
 	}
+	*log = (*log).With(zap.String("instance", hello.GetInstance()))
 	ctx, release, err := s.registry.Admit(stream.Context(), hello.GetInstance())
 	if err != nil {
 		return err
 	}
 	defer release()
-	x, err := s.open(ctx, stream, p, hello)
+	x, err := s.open(ctx, stream, p, hello, *log)
 	if err != nil {
 		return err
 	}
+	*log = x.log
 	defer x.close()
 	return x.run(ctx)
 }

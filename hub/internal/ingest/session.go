@@ -23,7 +23,7 @@ import (
 // session is one agent's stream. Its fields belong to the goroutine that serves it.
 type session struct {
 	*Server
-	ctx    context.Context // of the stream; every write to the store is under it
+	ctx    context.Context // of the stream, and of the trace of the frame in hand; every write to the store is under it
 	stream grpc.BidiStreamingServer[tunnelv1.AgentFrame, tunnelv1.HubFrame]
 	peer   peer
 	log    *zap.Logger
@@ -72,7 +72,7 @@ func shareOf(s tunnelv1.Share) (fleet.Share, error) {
 }
 
 // open makes this session the cluster's writer and welcomes the agent.
-func (s *Server) open(ctx context.Context, stream grpc.BidiStreamingServer[tunnelv1.AgentFrame, tunnelv1.HubFrame], p peer, h *tunnelv1.Hello) (*session, error) {
+func (s *Server) open(ctx context.Context, stream grpc.BidiStreamingServer[tunnelv1.AgentFrame, tunnelv1.HubFrame], p peer, h *tunnelv1.Hello, log *zap.Logger) (*session, error) {
 	share, err := shareOf(h.GetShare())
 	if err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func (s *Server) open(ctx context.Context, stream grpc.BidiStreamingServer[tunne
 	s.registry.Opened(ctx, c.Epoch)
 	x := &session{
 		Server: s, ctx: ctx, stream: stream, peer: p, epoch: c.Epoch, loading: !c.Synced, gapSince: c.Freshness.LastHeard,
-		log: s.log.With(zap.Stringer("cluster", p.scope.Cluster), zap.Int64("epoch", c.Epoch)),
+		log: log.With(zap.Int64("epoch", c.Epoch)),
 	}
 	if err := x.welcome(); err != nil {
 		x.close()
@@ -153,7 +153,7 @@ func (x *session) run(ctx context.Context) error {
 func (x *session) handle(frame *tunnelv1.AgentFrame) error {
 	switch f := frame.GetFrame().(type) {
 	case *tunnelv1.AgentFrame_Delta:
-		return x.delta(f.Delta)
+		return x.traced(f.Delta)
 	case *tunnelv1.AgentFrame_Groups:
 		return x.groups(f.Groups)
 	case *tunnelv1.AgentFrame_Buckets:
