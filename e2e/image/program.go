@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kubilitics/kubilitics/e2e/stack"
+	"github.com/kubilitics/kubilitics/e2e/source"
 )
 
 // Release is which version of our programs images are made of.
@@ -113,7 +113,7 @@ func (r Release) source() (string, error) {
 	if r.Source != "" {
 		return r.Source, nil
 	}
-	return stack.Source()
+	return source.Root()
 }
 
 // static says what keeps a program from running where there is nothing but itself.

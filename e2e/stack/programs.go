@@ -4,14 +4,13 @@ package stack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strings"
+
+	"github.com/kubilitics/kubilitics/e2e/source"
 )
 
 // Programs are our executables.
@@ -34,18 +33,4 @@ func Build(ctx context.Context, dir string, progress io.Writer) (Programs, error
 }
 
 // Source is the directory of go.work, above this file or above the current directory.
-func Source() (string, error) {
-	_, self, _, _ := runtime.Caller(0)
-	starts := []string{filepath.Dir(self)}
-	if wd, err := os.Getwd(); err == nil {
-		starts = append(starts, wd)
-	}
-	for _, dir := range starts {
-		for ; strings.Contains(dir, string(filepath.Separator)) && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-			if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
-				return dir, nil
-			}
-		}
-	}
-	return "", errors.New("the source of kubilitics is neither where it was compiled nor here")
-}
+func Source() (string, error) { return source.Root() }
