@@ -43,6 +43,7 @@ type Gateway struct {
 	store    Store
 	identify Identify
 	log      *zap.Logger
+	metrics  *metrics
 
 	mu     sync.Mutex // never held over I/O
 	links  map[*tunnel.Session]*link
@@ -60,7 +61,7 @@ type link struct {
 
 // New makes a gateway without tunnels.
 func New(s Store, identify Identify, log *zap.Logger) *Gateway {
-	return &Gateway{store: s, identify: identify, log: log, links: map[*tunnel.Session]*link{}, holder: map[store.Scope]*link{}}
+	return &Gateway{store: s, identify: identify, log: log, metrics: newMetrics(nil), links: map[*tunnel.Session]*link{}, holder: map[store.Scope]*link{}}
 }
 
 // Attach takes a new tunnel in, until it ends: tunnel.ServerConfig.OnSession.
@@ -74,12 +75,16 @@ func (g *Gateway) Attach(s *tunnel.Session) {
 	g.mu.Lock()
 	g.links[s] = l
 	g.mu.Unlock()
+	g.metrics.attached.Inc()
 	context.AfterFunc(s.Context(), func() { g.detach(l) })
 }
 
 func (g *Gateway) detach(l *link) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if _, there := g.links[l.session]; there {
+		g.metrics.left(l.session)
+	}
 	delete(g.links, l.session)
 	if g.holder[l.scope] == l {
 		delete(g.holder, l.scope)
@@ -221,6 +226,17 @@ func (g *Gateway) holding(at store.Scope) (*link, error) {
 	return nil, fault.New(fault.Unavailable, "cluster %s has no tunnel to this hub now", at.Cluster)
 }
 
+// session is the fields of a line of the log that is about a cluster's session.
+func (g *Gateway) session(at store.Scope) []zap.Field {
+	out := []zap.Field{zap.Stringer("cluster", at.Cluster)}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if l := g.holder[at]; l != nil {
+		out = append(out, zap.Int64("epoch", l.epoch), zap.String("instance", l.instance))
+	}
+	return out
+}
+
 // control calls an agent. The client is made for the call: one that stays would cost more than all else of an idle agent.
 func (g *Gateway) control(ctx context.Context, at store.Scope, call func(context.Context, tunnelv1.ControlClient) error) error {
 	l, err := g.holding(at)
@@ -272,7 +288,7 @@ func (g *Gateway) Drain(ctx context.Context, within time.Duration) {
 				return err
 			})
 			if err != nil {
-				g.log.Info("an agent could not be asked to move", zap.Stringer("cluster", at.Cluster), zap.Error(err))
+				g.log.Info("an agent could not be asked to move", append(g.session(at), zap.Error(err))...)
 			}
 			return nil // the others are asked all the same
 		})
@@ -317,6 +333,7 @@ func (g *Gateway) note(ctx context.Context) {
 	case err != nil && ctx.Err() == nil:
 		g.log.Warn("silent clusters were not marked stale", zap.Error(err))
 	case n > 0:
+		g.metrics.expired.Add(float64(n))
 		g.log.Info("clusters that went silent are stale now", zap.Int("clusters", n))
 	}
 }

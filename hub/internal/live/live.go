@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -32,6 +33,8 @@ type Config struct {
 	// it isn't any more. Nil: only Expires ends one.
 	Recheck func(context.Context, fleet.Principal) (fleet.Principal, error)
 	Log     *zap.Logger
+
+	Registerer prometheus.Registerer // of its metrics; nobody sees them if nil
 
 	Poll    time.Duration // reads the feed without a doorbell; 2 s
 	Check   time.Duration // rechecks principals; 3 s
@@ -67,9 +70,10 @@ const readTimeout = 15 * time.Second
 
 // Live follows feeds for subscriptions. Run must run for them to get anything.
 type Live struct {
-	cfg  Config
-	wake chan struct{} // one place: there is something to read
-	beat atomic.Int64  // Unix nanoseconds of the last round of the tailer
+	cfg     Config
+	metrics *metrics
+	wake    chan struct{} // one place: there is something to read
+	beat    atomic.Int64  // Unix nanoseconds of the last round of the tailer
 
 	mu    sync.Mutex
 	tails map[fleet.TenantID]*tail
@@ -79,7 +83,9 @@ type Live struct {
 
 // New makes a Live.
 func New(cfg Config) *Live {
-	return &Live{cfg: cfg.complete(), wake: make(chan struct{}, 1), tails: map[fleet.TenantID]*tail{}, rung: map[fleet.TenantID]bool{}}
+	l := &Live{cfg: cfg.complete(), wake: make(chan struct{}, 1), tails: map[fleet.TenantID]*tail{}, rung: map[fleet.TenantID]bool{}}
+	l.metrics = l.announce(cfg.Registerer)
+	return l
 }
 
 // Run follows the feeds until ctx ends; it returns when all it started has stopped. Subscriptions end with it.
@@ -213,6 +219,7 @@ func (l *Live) drain(ctx context.Context, t *tail) error {
 		if err != nil {
 			return err
 		}
+		l.metrics.took(items)
 		t.publish(items)
 		if len(items) < l.cfg.Page {
 			return nil

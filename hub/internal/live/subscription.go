@@ -87,6 +87,7 @@ func (l *Live) Subscribe(ctx context.Context, r Request) (*Subscription, error) 
 	if err := l.enter(s, p.Tenant, last); err != nil {
 		return nil, err
 	}
+	l.metrics.begun.Inc()
 	return s, nil
 }
 
@@ -151,6 +152,7 @@ func (s *Subscription) checked(p fleet.Principal, err error) {
 	case err == nil:
 		s.admit(p)
 	case fault.Is(err, fault.Unauthorized), fault.Is(err, fault.Forbidden), fault.Is(err, fault.NotFound):
+		s.live.metrics.dismissed.Inc()
 		s.end(fault.Wrap(err, fault.Unauthorized, "the authentication behind this subscription has ended"))
 	}
 }
@@ -213,6 +215,7 @@ func (s *Subscription) fetch(ctx context.Context) (Frame, error) {
 	}
 	items, ok := s.tail.take(s)
 	if !ok {
+		s.live.metrics.lagged.Inc()
 		return s.farewell(Frame{Kind: Lagged, Position: s.at}), nil
 	}
 	if s.items = items; len(items) > 0 {
@@ -271,5 +274,6 @@ func (s *Subscription) reset(ctx context.Context, reason string) (Frame, error) 
 	if err != nil {
 		return Frame{}, err
 	}
+	s.live.metrics.reset.Inc()
 	return s.farewell(Frame{Kind: Reset, Position: last, Reason: reason}), nil
 }

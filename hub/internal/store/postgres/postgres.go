@@ -9,6 +9,7 @@ import (
 	migratepgx "github.com/golang-migrate/migrate/v4/database/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
@@ -24,6 +25,8 @@ type Config struct {
 	Migrate bool
 	// MaxConns is how many connections this hub may hold, besides two for the record of who did what; 0 is 16.
 	MaxConns int32
+	// Registerer is of its metrics; nobody sees them if nil.
+	Registerer prometheus.Registerer
 }
 
 // Store is the body. Make it with Open.
@@ -82,7 +85,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		s.writers.Close()
 		return nil, translate(err)
 	}
-	if err := s.ready(ctx, cfg.Migrate); err != nil {
+	if err := s.ready(ctx, cfg); err != nil {
 		s.closePools()
 		return nil, err
 	}
@@ -91,12 +94,12 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 }
 
 // ready prepares what the schema leaves to the store.
-func (s *Store) ready(ctx context.Context, migrate bool) (err error) {
+func (s *Store) ready(ctx context.Context, cfg Config) (err error) {
 	d := dialect
-	if d.Texts, err = s.letters(ctx, migrate); err != nil {
+	if d.Texts, err = s.letters(ctx, cfg.Migrate); err != nil {
 		return err
 	}
-	s.Base = relational.NewBase(s, d)
+	s.Base = relational.NewBase(relational.NewMetrics(cfg.Registerer, s.pools).Measure(s), d)
 	return s.makeDays(ctx)
 }
 

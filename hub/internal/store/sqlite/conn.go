@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	driver "modernc.org/sqlite"
@@ -108,10 +109,11 @@ func (a answer) Close() { _ = a.Rows.Close() }
 // writer is the one connection that writes. Its statements aren't cut off by a context that ends: each is short, and a transaction is checked
 // before it begins and before it commits. Watching a context would cost a goroutine a statement.
 type writer struct {
-	slot  chan struct{} // holds one token while the connection is free
-	db    *sql.DB
-	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
+	slot   chan struct{} // holds one token while the connection is free
+	waited atomic.Int64  // nanoseconds in all, for the slot
+	db     *sql.DB
+	conn   *sql.Conn
+	stmts  map[string]*sql.Stmt
 }
 
 func openWriter(ctx context.Context, source string) (*writer, error) {
@@ -187,6 +189,13 @@ var errUndo = errors.New("undone on purpose")
 
 // acquire takes the connection; it is given back by release.
 func (w *writer) acquire(ctx context.Context) error {
+	select {
+	case <-w.slot:
+		return nil
+	default:
+	}
+	began := time.Now()
+	defer func() { w.waited.Add(int64(time.Since(began))) }()
 	select {
 	case <-w.slot:
 		return nil

@@ -12,6 +12,8 @@ import (
 
 	migratesqlite "github.com/golang-migrate/migrate/v4/database/sqlite"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/hub/internal/store/relational"
@@ -26,12 +28,15 @@ type Config struct {
 	Migrate bool
 	// Readers is how many reads may run at once; 0 is 8.
 	Readers int
+	// Registerer is of its metrics; nobody sees them if nil.
+	Registerer prometheus.Registerer
 }
 
 // Store is the body. Make it with Open.
 type Store struct {
 	*relational.Base
 	flushed *relational.Base // whose transactions survive a power cut
+	path    string
 	bells   relational.Bells
 	writer  *writer
 	readers *readers
@@ -50,8 +55,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := migrateUp(cfg); err != nil {
 		return nil, err
 	}
-	s := &Store{}
-	s.Base, s.flushed = relational.NewBase(s, dialect), relational.NewBase(flushed{s}, dialect)
+	s := &Store{path: cfg.Path}
 	var err error
 	// 64 MiB of pages and a log of as many keep a bulk load's index pages in memory between two checkpoints.
 	if s.writer, err = openWriter(ctx, source(cfg.Path, "cache_size(-65536)", "wal_autocheckpoint(16384)")); err != nil {
@@ -64,6 +68,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if s.readers, err = openReaders(source(cfg.Path, "cache_size(-8192)", "query_only(1)"), count); err != nil {
 		return nil, errors.Join(err, s.writer.close())
 	}
+	m := relational.NewMetrics(cfg.Registerer, s.pools)
+	s.Base, s.flushed = relational.NewBase(m.Measure(s), dialect), relational.NewBase(m.Measure(flushed{s}), dialect)
 	return s, nil
 }
 
