@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/throttle"
 	"github.com/kubilitics/kubilitics/shared/credential"
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/obs"
 )
 
 // TicketPurpose is what the key of tickets is derived from the hub's root for.
@@ -60,7 +62,7 @@ func parseClaims(text []byte) (claims, bool) {
 // Ticket makes a ticket for whoever asks: its text, and when it ends, which is a whole second. It lasts as long as asked, DefaultTicket for 0, the
 // longest that is configured for less than 0, and never longer than the token or ticket of who asks; with a cluster it is good for that one alone.
 // It can do what they can, and ends with the token they came by. BadRequest for more than is configured.
-func (t *Tokens) Ticket(by fleet.Principal, lasts time.Duration, cluster fleet.ClusterID) (text string, expires time.Time, err error) {
+func (t *Tokens) Ticket(ctx context.Context, by fleet.Principal, lasts time.Duration, cluster fleet.ClusterID) (text string, expires time.Time, err error) {
 	switch {
 	case lasts == 0:
 		lasts = min(DefaultTicket, t.maxTicket)
@@ -82,7 +84,7 @@ func (t *Tokens) Ticket(by fleet.Principal, lasts time.Duration, cluster fleet.C
 		return "", time.Time{}, err
 	}
 	made := credential.Seal(credential.Ticket, t.ticketKey, said)
-	t.log.Info("ticket made", zap.String("ticket", made.ID), zap.String("token", by.Token), zap.String("by", by.Name), zap.Stringer("cluster", cluster), zap.Time("until", expires))
+	t.log.Info("ticket made", obs.About(ctx), zap.String("ticket", made.ID), zap.String("token", by.Token), zap.String("by", by.Name), zap.Stringer("cluster", cluster), zap.Time("until", expires))
 	return made.Text(), expires, nil
 }
 

@@ -31,7 +31,7 @@ func admit(t *testing.T, tokens *Tokens, text string) fleet.Principal {
 
 func ticket(t *testing.T, tokens *Tokens, by fleet.Principal, lasts time.Duration, cluster fleet.ClusterID) (string, time.Time) {
 	t.Helper()
-	text, expires, err := tokens.Ticket(by, lasts, cluster)
+	text, expires, err := tokens.Ticket(t.Context(), by, lasts, cluster)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestTicketForOneCluster(t *testing.T) {
 	if again, err := tokens.Recheck(t.Context(), p); err != nil || can(again, west) || !can(again, east) {
 		t.Errorf("rechecked it may do %+v, %v", again.Bindings, err)
 	}
-	if _, _, err := tokens.Ticket(p, 0, west); !fault.Is(err, fault.NotFound) {
+	if _, _, err := tokens.Ticket(t.Context(), p, 0, west); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a ticket for another cluster: %v", err)
 	}
 	child, until := ticket(t, tokens, p, 8*time.Hour, 0)
@@ -115,7 +115,7 @@ func TestTicketMakesNothingThatOutlivesIt(t *testing.T) {
 		t.Errorf("an API token that lasts longer: %v", err)
 	}
 	for _, lasts := range []time.Duration{time.Millisecond, 9 * time.Hour} {
-		if _, _, err := tokens.Ticket(boss, lasts, 0); !fault.Is(err, fault.BadRequest) {
+		if _, _, err := tokens.Ticket(t.Context(), boss, lasts, 0); !fault.Is(err, fault.BadRequest) {
 			t.Errorf("%s: %v", lasts, err)
 		}
 	}

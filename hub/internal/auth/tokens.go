@@ -15,6 +15,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/credential"
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/obs"
 )
 
 // NewToken says what an API token is to be. A zero Expires is never, or when the token of who asks ends.
@@ -47,7 +48,7 @@ func (t *Tokens) Issue(ctx context.Context, by fleet.Principal, want NewToken) (
 	}
 	made, text, err := t.put(ctx, by.Tenant, want, by.Name)
 	if err == nil {
-		t.log.Info("API token made", zap.String("token", made.ID), zap.String("name", made.Name), zap.String("by", by.Name))
+		t.log.Info("API token made", obs.About(ctx), zap.String("token", made.ID), zap.String("name", made.Name), zap.String("by", by.Name))
 	}
 	return made, text, err
 }
@@ -74,7 +75,7 @@ func (t *Tokens) Revoke(ctx context.Context, tenant fleet.TenantID, id string) e
 	err := t.store.DeleteToken(ctx, tenant, id)
 	if err == nil {
 		t.known.Remove(id)
-		t.log.Info("API token revoked", zap.String("token", id))
+		t.log.Info("API token revoked", obs.About(ctx), zap.String("token", id))
 	}
 	return err
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/join"
+	"github.com/kubilitics/kubilitics/shared/obs"
 )
 
 // Invitation lets one agent enrol as one cluster.
@@ -73,7 +74,7 @@ func (s *Service) invite(ctx context.Context, by fleet.Principal, c fleet.Cluste
 	if err := s.store.PutJoinToken(ctx, record); err != nil {
 		return Invitation{}, err
 	}
-	s.log.Info("join token made", zap.Stringer("cluster", c.ID), zap.String("token", token.ID), zap.String("by", by.Name))
+	s.log.Info("join token made", obs.About(ctx), zap.Stringer("cluster", c.ID), zap.String("token", token.ID), zap.String("by", by.Name))
 	return Invitation{Cluster: c, Token: token.Full(), Expires: record.Expires}, nil
 }
 

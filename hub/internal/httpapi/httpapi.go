@@ -50,7 +50,7 @@ type Tokens interface {
 	Revoke(ctx context.Context, tenant fleet.TenantID, id string) error
 	// Ticket makes a short-lived credential of by's, for one cluster or, with 0, for all. It lasts as long as asked: the usual time for 0, the longest
 	// possible for less than 0.
-	Ticket(by fleet.Principal, lasts time.Duration, cluster fleet.ClusterID) (text string, expires time.Time, err error)
+	Ticket(ctx context.Context, by fleet.Principal, lasts time.Duration, cluster fleet.ClusterID) (text string, expires time.Time, err error)
 }
 
 // Pong is what an agent answers to a ping.

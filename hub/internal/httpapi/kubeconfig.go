@@ -170,7 +170,7 @@ func (k *kubeconfig) finish(ctx context.Context, in KubeconfigParams, suffix str
 		if err != nil {
 			return nil, err
 		}
-		text, expires, err := k.api.cfg.Tokens.Ticket(principalOf(ctx), lasts, only)
+		text, expires, err := k.api.cfg.Tokens.Ticket(ctx, principalOf(ctx), lasts, only)
 		if err != nil {
 			return nil, err
 		}

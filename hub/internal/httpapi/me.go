@@ -78,7 +78,7 @@ func (a *API) createTicket(ctx context.Context, in *ticketInput) (*body[Ticket],
 			return nil, err
 		}
 	}
-	text, expires, err := a.cfg.Tokens.Ticket(p, lasts, only)
+	text, expires, err := a.cfg.Tokens.Ticket(ctx, p, lasts, only)
 	return &body[Ticket]{Ticket{Token: text, Expires: expires.UTC()}}, err
 }
 

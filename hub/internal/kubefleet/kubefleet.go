@@ -14,6 +14,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/live"
 	"github.com/kubilitics/kubilitics/hub/internal/query"
 	"github.com/kubilitics/kubilitics/shared/kube"
+	"github.com/kubilitics/kubilitics/shared/obs"
 )
 
 // Config is what the face stands on.
@@ -59,7 +60,7 @@ func (f *Face) Serve(w http.ResponseWriter, r *http.Request, p fleet.Principal) 
 	switch {
 	case err == nil || r.Context().Err() != nil:
 	case a.begun:
-		f.cfg.Log.Warn("a list broke off", zap.String("path", r.URL.Path), zap.Error(err))
+		f.cfg.Log.Warn("a list broke off", obs.About(r.Context()), zap.String("path", r.URL.Path), zap.Error(err))
 		panic(http.ErrAbortHandler) // what was sent can't be taken back: the client must see that it isn't whole
 	default:
 		writeError(w, err)
