@@ -84,6 +84,7 @@ require (
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/json-iterator/go v1.1.12 // indirect
+	github.com/kubilitics/kubilitics/agent v0.0.0
 	github.com/kylelemons/godebug v1.1.0 // indirect
 	github.com/mattn/go-colorable v0.1.14 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
@@ -145,3 +146,5 @@ replace (
 	github.com/kubilitics/kubilitics/proto => ../proto
 	github.com/kubilitics/kubilitics/shared => ../shared
 )
+
+replace github.com/kubilitics/kubilitics/agent => ../agent

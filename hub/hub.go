@@ -80,6 +80,8 @@ type Hub struct {
 	audit    *audit.Log
 	kube     *kubeproxy.Proxy
 	janitor  *janitor
+	census   *census
+	metrics  *prometheus.Registry
 	tracer   *obs.Tracer // nil: no traces
 	inside   Embedding   // zero for a hub that is a program of its own
 	draining atomic.Bool
@@ -98,7 +100,7 @@ func Embed(ctx context.Context, cfg Config, e Embedding, log *zap.Logger) (*Hub,
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, fault.Wrap(err, fault.BadRequest, "the data directory %s can't be made", cfg.DataDir)
 	}
-	h := &Hub{cfg: cfg, log: log, inside: e}
+	h := &Hub{cfg: cfg, log: log, inside: e, metrics: obs.NewRegistry("kubilitics-hub")}
 	if err := h.open(ctx); err != nil {
 		h.tracer.Close(ctx)
 		return nil, errors.Join(err, h.Close())
@@ -110,7 +112,7 @@ func (h *Hub) open(ctx context.Context) (err error) {
 	if h.tracer, err = obs.NewTracer("kubilitics-hub", h.cfg.Trace.of(rand.Text()), h.log.Named("trace")); err != nil {
 		return err
 	}
-	if h.store, err = openStore(ctx, h.cfg, h.log); err != nil {
+	if h.store, err = openStore(ctx, h.cfg, h.metrics, h.log); err != nil {
 		return err
 	}
 	if h.tenant, err = h.store.EnsureTenant(ctx, h.cfg.Tenant); err != nil {
@@ -161,7 +163,7 @@ func (h *Hub) wire(authority *enroll.Authority) error {
 	if h.cfg.TLSCert == "" {
 		h.apiListener = h.either(h.apiListener, authority)
 	}
-	reg := obs.NewRegistry("kubilitics-hub")
+	reg := h.metrics
 	h.enroll = enroll.New(h.store, authority, enroll.Config{
 		TrustDomain: h.cfg.CA.Domain, Lifetime: h.cfg.CA.Lifetime, TokenLifetime: h.cfg.CA.TokenLife,
 		Enrolled: func(at store.Scope) {
@@ -169,13 +171,15 @@ func (h *Hub) wire(authority *enroll.Authority) error {
 		},
 	}, h.log.Named("enroll"))
 	h.gateway = gateway.New(h.store, h.identify, h.log.Named("gateway"))
-	h.live = live.New(live.Config{Store: h.store, Recheck: h.tokens.Recheck, Log: h.log.Named("live")})
+	h.gateway.Announce(reg)
+	h.live = live.New(live.Config{Store: h.store, Recheck: h.tokens.Recheck, Log: h.log.Named("live"), Registerer: reg})
 	h.shared = fleetgraph.New(h.store, h.log.Named("fleetgraph"))
 	h.wirePlugins(reg)
 	h.wireTunnels(authority, reg)
 	h.wireKube(reg)
 	h.wireAPI(authority, public, repository, reg)
 	h.janitor = newJanitor(h, reg)
+	h.census = newCensus(h, reg)
 	return nil
 }
 
@@ -214,6 +218,7 @@ func (h *Hub) wireTunnels(authority *enroll.Authority, reg prometheus.Registerer
 		Streams:     map[tunnel.Kind]*tunnel.Listener{tunnel.GRPC: h.calls},
 		Enroll:      h.contacts,
 		Refused: func(from net.Addr, err error) {
+			h.gateway.Refused(err)
 			h.log.Info("a connection to the tunnels came to nothing", zap.Stringer("from", from), zap.Error(err))
 		},
 	})
@@ -222,7 +227,7 @@ func (h *Hub) wireTunnels(authority *enroll.Authority, reg prometheus.Registerer
 func (h *Hub) wireAPI(authority *enroll.Authority, public httpapi.Public, repository *chartrepo.Repository, reg *prometheus.Registry) {
 	proxies, _ := h.cfg.proxies() // checked at the start
 	pin := authority.Pin()
-	asks := query.New(h.store)
+	asks := query.New(h.store).Announce(reg)
 	h.api = httpapi.New(httpapi.Config{
 		Version:        obs.Version(),
 		Authenticator:  h.tokens,
@@ -366,6 +371,7 @@ func (h *Hub) run(ctx context.Context) error {
 	g.Go(func() error { return h.kube.Run(under) })
 	g.Go(func() error { return h.gateway.Run(under) })
 	g.Go(func() error { return h.janitor.run(ctx) })
+	g.Go(func() error { return h.census.run(ctx) })
 	g.Go(func() error { return h.enroll.Serve(ctx, h.contacts) })
 	g.Go(func() error { return h.serveCalls(under) })
 	g.Go(func() error { return h.tunnels.Serve(under, h.tunnelListener) })

@@ -14,10 +14,10 @@ import (
 
 // janitor does what is due now and then: it deletes what is kept long enough, purges what was deleted, and recomputes digests.
 type janitor struct {
-	hub       *Hub
-	corrected prometheus.Counter
-	verified  map[store.Scope]time.Time
-	wake      chan struct{} // one place: there is something to purge
+	hub      *Hub
+	chores   *chores
+	verified map[store.Scope]time.Time
+	wake     chan struct{} // one place: there is something to purge
 }
 
 // How often the janitor looks, and how much it does in one go: short transactions, so that nobody waits for it.
@@ -27,11 +27,7 @@ const (
 )
 
 func newJanitor(h *Hub, reg prometheus.Registerer) *janitor {
-	j := &janitor{hub: h, verified: map[store.Scope]time.Time{}, wake: make(chan struct{}, 1), corrected: prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "kubilitics_hub_verify_corrected_total", Help: "Stored rows whose hash or digest did not tell what their columns say.",
-	})}
-	reg.MustRegister(j.corrected)
-	return j
+	return &janitor{hub: h, verified: map[store.Scope]time.Time{}, wake: make(chan struct{}, 1), chores: newChores(reg)}
 }
 
 func (j *janitor) run(ctx context.Context) error {
@@ -60,19 +56,24 @@ func (j *janitor) due() {
 // sweep deletes until nothing is left to delete. A failure is logged, and the next round tries again.
 func (j *janitor) sweep(ctx context.Context) {
 	keep := store.Keep{Feed: j.hub.cfg.Keep.Feed, History: j.hub.cfg.Keep.History, Events: j.hub.cfg.Keep.Events}
-	j.repeat(ctx, "what is past its time was not deleted", func() (bool, error) { return j.hub.store.Trim(ctx, keep, sweepRows) })
+	j.repeat(ctx, trimming, "what is past its time was not deleted", func() (bool, error) { return j.hub.store.Trim(ctx, keep, sweepRows) })
 	forget := time.Now().Add(-j.hub.cfg.Keep.Audit)
-	j.repeat(ctx, "the record of requests past its time was not deleted", func() (bool, error) { return j.hub.store.DropAudit(ctx, forget, sweepRows) })
-	j.repeat(ctx, "deleted clusters were not purged", func() (bool, error) { return j.hub.store.Purge(ctx, sweepRows) })
+	j.repeat(ctx, forgetting, "the record of requests past its time was not deleted", func() (bool, error) { return j.hub.store.DropAudit(ctx, forget, sweepRows) })
+	j.repeat(ctx, purging, "deleted clusters were not purged", func() (bool, error) { return j.hub.store.Purge(ctx, sweepRows) })
 }
 
-func (j *janitor) repeat(ctx context.Context, failure string, step func() (more bool, err error)) {
+func (j *janitor) repeat(ctx context.Context, task, failure string, step func() (more bool, err error)) {
 	for ctx.Err() == nil {
 		more, err := step()
 		if err != nil && ctx.Err() == nil {
 			j.hub.log.Warn(failure, zap.Error(err))
 		}
-		if err != nil || !more {
+		if err != nil {
+			return
+		}
+		j.chores.pieces.WithLabelValues(task).Inc()
+		if !more {
+			j.chores.done.WithLabelValues(task).SetToCurrentTime()
 			return
 		}
 	}
@@ -111,7 +112,8 @@ func (h *Hub) Verify(ctx context.Context, at store.Scope) (corrected int, compar
 			return corrected, false, err
 		}
 	}
-	h.janitor.corrected.Add(float64(corrected))
+	h.janitor.chores.corrected.Add(float64(corrected))
+	h.janitor.chores.verified.Inc()
 	if corrected > 0 {
 		h.log.Error("stored rows were damaged; the agent is asked to send them again", zap.Stringer("cluster", at.Cluster), zap.Int("rows", corrected))
 	}

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/kubilitics/kubilitics/hub/internal/store"
@@ -11,10 +12,10 @@ import (
 )
 
 // openStore opens the body that the configuration names, and brings its schema up to date.
-func openStore(ctx context.Context, cfg Config, log *zap.Logger) (store.Store, error) {
+func openStore(ctx context.Context, cfg Config, reg prometheus.Registerer, log *zap.Logger) (store.Store, error) {
 	if cfg.isPostgres() {
 		log.Info("the database is Postgres")
-		s, err := postgres.Open(ctx, postgres.Config{DSN: cfg.Database, Migrate: true})
+		s, err := postgres.Open(ctx, postgres.Config{DSN: cfg.Database, Migrate: true, Registerer: reg})
 		if err == nil && s.SlowSearch() != nil {
 			log.Warn("searches read every text", zap.Error(s.SlowSearch()))
 		}
@@ -25,7 +26,7 @@ func openStore(ctx context.Context, cfg Config, log *zap.Logger) (store.Store, e
 		return nil, err
 	}
 	log.Info("the database is SQLite", zap.String("file", file))
-	s, err := sqlite.Open(ctx, sqlite.Config{Path: file, Migrate: true})
+	s, err := sqlite.Open(ctx, sqlite.Config{Path: file, Migrate: true, Registerer: reg})
 	return opened(s, err)
 }
 
@@ -39,7 +40,7 @@ func opened[S store.Store](s S, err error) (store.Store, error) {
 
 // Migrate brings the database to this program's schema and lets it go: for those who do it apart from starting the hub.
 func Migrate(ctx context.Context, cfg Config, log *zap.Logger) error {
-	s, err := openStore(ctx, cfg, log)
+	s, err := openStore(ctx, cfg, nil, log)
 	if err != nil {
 		return err
 	}
