@@ -1,0 +1,6 @@
+package obs
+
+import "context"
+
+// Flush sends what there is.
+func Flush(ctx context.Context, t *Tracer) error { return t.provider.ForceFlush(ctx) }
