@@ -18,19 +18,21 @@ type component struct {
 	name string
 	bin  func(*Bin) *string
 	args func(*Cluster) ([]string, error)
+	// inside: it runs on the real node.
+	inside bool
 }
 
 var (
-	etcd              = component{"etcd", func(b *Bin) *string { return &b.Etcd }, (*Cluster).etcdArgs}
-	apiServer         = component{"kube-apiserver", func(b *Bin) *string { return &b.APIServer }, (*Cluster).apiServerArgs}
-	controllerManager = component{"kube-controller-manager", func(b *Bin) *string { return &b.ControllerManager }, (*Cluster).controllerManagerArgs}
-	scheduler         = component{"kube-scheduler", func(b *Bin) *string { return &b.Scheduler }, (*Cluster).schedulerArgs}
-	kwok              = component{"kwok", func(b *Bin) *string { return &b.Kwok }, (*Cluster).kwokArgs}
+	etcd              = component{"etcd", func(b *Bin) *string { return &b.Etcd }, (*Cluster).etcdArgs, false}
+	apiServer         = component{"kube-apiserver", func(b *Bin) *string { return &b.APIServer }, (*Cluster).apiServerArgs, false}
+	controllerManager = component{"kube-controller-manager", func(b *Bin) *string { return &b.ControllerManager }, (*Cluster).controllerManagerArgs, false}
+	scheduler         = component{"kube-scheduler", func(b *Bin) *string { return &b.Scheduler }, (*Cluster).schedulerArgs, false}
+	kwok              = component{"kwok", func(b *Bin) *string { return &b.Kwok }, (*Cluster).kwokArgs, false}
 )
 
 // rank orders components by who needs whom; a restarted API server takes its old place.
 func rank(name string) int {
-	return slices.Index([]string{etcd.name, apiServer.name, controllerManager.name, scheduler.name, kwok.name, metricsServer.name}, name)
+	return slices.Index([]string{etcd.name, apiServer.name, controllerManager.name, scheduler.name, kwok.name, metricsServer.name, machineName, nodeRuntime.name, nodeKubelet.name, nodeProxy.name}, name)
 }
 
 // etcd is reached over a Unix socket in a directory that only the owner may enter: no port, no certificates.
@@ -53,18 +55,26 @@ func (c *Cluster) etcdArgs() ([]string, error) {
 
 const (
 	serviceCIDR = "10.96.0.0/16"
-	// advertised is an address of the documentation range: the endpoints of the kubernetes Service must not be
-	// a loopback address, and no Pod runs that could dial them.
-	advertised = "192.0.2.1"
+	// nowhere is an address of the documentation range: the endpoints of the kubernetes Service must not be
+	// a loopback address, and no Pod runs that could dial them, unless there is a real node.
+	nowhere = "192.0.2.1"
 )
+
+// advertised is where pods find the API server.
+func (c *Cluster) advertised() string {
+	if c.real != nil {
+		return c.real.host.String()
+	}
+	return nowhere
+}
 
 func (c *Cluster) apiServerArgs() ([]string, error) {
 	args := []string{
 		"--etcd-servers=" + c.etcdSocket(),
-		"--bind-address=127.0.0.1",
+		"--bind-address=" + c.address.String(),
 		"--secure-port=" + strconv.Itoa(c.port),
 		"--permit-port-sharing", // with the socket that holds the port
-		"--advertise-address=" + advertised,
+		"--advertise-address=" + c.advertised(),
 		"--tls-cert-file=" + c.pki.file("apiserver.crt"),
 		"--tls-private-key-file=" + c.pki.file("apiserver.key"),
 		"--client-ca-file=" + c.pki.file("ca.crt"),
@@ -180,7 +190,7 @@ func (c *Cluster) Talk(line string) error {
 
 // writeCredentials makes the servers' certificates and one kubeconfig for each client.
 func (c *Cluster) writeCredentials() error {
-	if err := c.pki.serving("apiserver", "127.0.0.1", "10.96.0.1", advertised, "localhost", "kubernetes",
+	if err := c.pki.serving("apiserver", "127.0.0.1", "10.96.0.1", c.advertised(), "localhost", "kubernetes",
 		"kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"); err != nil {
 		return err
 	}
@@ -189,6 +199,11 @@ func (c *Cluster) writeCredentials() error {
 	}
 	if err := c.pki.clientFiles("kubelet-client", kubeletClient, "system:masters"); err != nil {
 		return err
+	}
+	if c.real != nil {
+		if err := c.real.credentials(c); err != nil {
+			return err
+		}
 	}
 	if c.opts.Metrics {
 		if err := c.aggregationCredentials(); err != nil {

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -50,6 +51,9 @@ func (c *Cluster) furnished(ctx context.Context, client kubernetes.Interface) er
 	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return err
+	}
+	if c.real != nil && !slices.ContainsFunc(nodes.Items, func(n corev1.Node) bool { return n.Name == c.real.name }) {
+		return fmt.Errorf("node %s isn't known yet", c.real.name)
 	}
 	for _, n := range nodes.Items {
 		if !schedulable(n) {

@@ -26,16 +26,17 @@ const (
 kill -s KILL -- "-$1" 2>/dev/null
 i=0
 while [ $i -lt 50 ] && kill -s 0 -- "-$1" 2>/dev/null; do i=$((i+1)); sleep 0.05; done
+find /sys/fs/cgroup -depth -type d -path "*/$3*" -exec rmdir {} + 2>/dev/null # of a real node, whose processes the kernel has ended
 rm -rf -- "$2"`
 )
 
-func newGuard(dir string) (*guard, error) {
+func newGuard(dir, cgroup string) (*guard, error) {
 	g := &guard{anchor: exec.Command("sh", "-c", anchorScript)}
 	var err error
 	if g.anchorPipe, err = startShell(g.anchor); err != nil {
 		return nil, err
 	}
-	g.watcher = exec.Command("sh", "-c", watcherScript, "sh", strconv.Itoa(g.group()), dir)
+	g.watcher = exec.Command("sh", "-c", watcherScript, "sh", strconv.Itoa(g.group()), dir, cgroup)
 	if g.watcherPipe, err = startShell(g.watcher); err != nil {
 		_ = g.anchorPipe.Close()
 		_ = g.anchor.Wait()

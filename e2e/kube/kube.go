@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -30,6 +31,9 @@ type Options struct {
 	// Exec lets commands be run in containers. They run on this machine, as its user: harmless programs in a directory of the
 	// container's own, but nothing holds a shell there. Only those who may exec in the cluster can run them.
 	Exec bool
+	// Node adds a real node, whose pods run: kubelet and kube-proxy (NodePrograms), and from the distribution containerd, runc and CNI plugins. NodeLacks tells
+	// what of that isn't there. Dir must not be in /run or /var.
+	Node bool
 	// Metrics has metrics.k8s.io served, by metrics-server (Extras). Start doesn't wait for the first figures: MetricsServed does.
 	Metrics bool
 }
@@ -37,7 +41,7 @@ type Options struct {
 // Cluster is a running control plane with its nodes. Its methods may be called at once by many, except Stop,
 // StopAPIServer and StartAPIServer, which take turns.
 type Cluster struct {
-	URL string // of the API server, https://127.0.0.1:PORT
+	URL string // of the API server, https://127.0.0.1:PORT; with a real node at an address that it has a link to
 
 	opts       Options
 	bin        Bin
@@ -48,6 +52,8 @@ type Cluster struct {
 	port       int    // of the API server, held for it
 	freePort   func() // gives it back
 	kubelet    *kubelet
+	real       *node      // the real one, if there is one
+	address    netip.Addr // of the API server
 	died       chan *process
 
 	kubeletPort, metrics int // of the simulated kubelets and of metrics-server
@@ -101,6 +107,16 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 		}
 		opts.Bin = &bin
 	}
+	if opts.Node {
+		if lacks := NodeLacks(); lacks != "" {
+			return nil, errors.New("a real node can't run here: " + lacks)
+		}
+		bin := *opts.Bin
+		if err := NodePrograms(ctx, &bin, opts.Log); err != nil {
+			return nil, err
+		}
+		opts.Bin = &bin
+	}
 	began := time.Now()
 	c, err := prepare(opts)
 	if err != nil {
@@ -121,7 +137,7 @@ func prepare(opts Options) (*Cluster, error) {
 		return nil, fmt.Errorf("make a directory for cluster %s: %w", opts.Name, err)
 	}
 	c := &Cluster{opts: opts, bin: *opts.Bin, dir: dir, freePort: func() {}, died: make(chan *process, 1)}
-	if c.guard, err = newGuard(dir); err != nil {
+	if c.guard, err = newGuard(dir, cgroupOf(c.path(nodeDir))); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	if err := c.writeFiles(); err != nil {
@@ -135,10 +151,16 @@ func (c *Cluster) writeFiles() error {
 		return fmt.Errorf("make a directory for the logs: %w", err)
 	}
 	var err error
-	if c.port, c.freePort, err = holdPort(); err != nil {
+	if c.address = netip.AddrFrom4([4]byte{127, 0, 0, 1}); c.opts.Node {
+		if c.real, err = newNode(c.opts.Name, c.path(nodeDir)); err != nil {
+			return err
+		}
+		c.address = c.real.host
+	}
+	if c.port, c.freePort, err = holdPort(c.address); err != nil {
 		return err
 	}
-	c.URL = fmt.Sprintf("https://127.0.0.1:%d", c.port)
+	c.URL = fmt.Sprintf("https://%s:%d", c.address, c.port)
 	if c.pki, err = newPKI(c.path("pki"), c.opts.Name); err != nil {
 		return err
 	}
@@ -153,7 +175,8 @@ func (c *Cluster) path(elem ...string) string {
 func (c *Cluster) bringUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("not ready after %s", startLimit))
 	defer cancel()
-	if err := c.launch(etcd); err != nil {
+	err := c.launch(etcd)
+	if err != nil {
 		return err
 	}
 	if err := c.StartAPIServer(ctx); err != nil {
@@ -161,6 +184,17 @@ func (c *Cluster) bringUp(ctx context.Context) error {
 	}
 	for _, comp := range []component{controllerManager, scheduler, kwok} {
 		if err := c.launch(comp); err != nil {
+			return err
+		}
+	}
+	if c.real != nil {
+		if c.real.names, err = c.serveNames(c.real.host); err != nil {
+			return err
+		}
+		if err := c.powerOn(ctx); err != nil {
+			return err
+		}
+		if err := c.loadTools(ctx); err != nil {
 			return err
 		}
 	}
@@ -187,13 +221,22 @@ func (c *Cluster) launch(comp component) error {
 	if err != nil {
 		return err
 	}
-	p, err := spawn(c.path("logs"), c.guard.group(), c.died, comp.name, *comp.bin(&c.bin), args...)
+	start := c.guard.inGroup
+	if comp.inside {
+		start = c.real.start
+	}
+	p, err := spawn(c.path("logs"), start, c.died, comp.name, *comp.bin(&c.bin), args...)
 	if err != nil {
 		return err
 	}
+	c.add(p)
+	return nil
+}
+
+// add is called with mu held.
+func (c *Cluster) add(p *process) {
 	c.running = append(c.running, p)
 	slices.SortStableFunc(c.running, func(a, b *process) int { return rank(a.name) - rank(b.name) })
-	return nil
 }
 
 // find is called with mu held.
@@ -255,7 +298,11 @@ func (c *Cluster) Stop(ctx context.Context) error {
 
 func (c *Cluster) release() error {
 	c.freePort()
-	return c.guard.release()
+	var err error
+	if c.real != nil {
+		err = c.real.close()
+	}
+	return errors.Join(err, c.guard.release())
 }
 
 // Wait blocks until ctx ends, then returns nil, or until a component dies, then tells which and why.

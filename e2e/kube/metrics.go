@@ -13,7 +13,7 @@ import (
 
 // metricsServer serves metrics.k8s.io, for clusters that ask for it: it reads what kwok tells of each node, as it would read a
 // kubelet, and the API server passes requests on to it.
-var metricsServer = component{"metrics-server", func(b *Bin) *string { return &b.MetricsServer }, (*Cluster).metricsServerArgs}
+var metricsServer = component{"metrics-server", func(b *Bin) *string { return &b.MetricsServer }, (*Cluster).metricsServerArgs, false}
 
 // metricsPath is where kwok tells of a node, in the words of a kubelet's /metrics/resource.
 const metricsPath = "/metrics/nodes/%s/metrics/resource"

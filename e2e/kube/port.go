@@ -3,20 +3,21 @@ package kube
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// holdPort reserves a free TCP port on 127.0.0.1 without listening: a server that sets SO_REUSEPORT can take
+// holdPort reserves a free TCP port at an IPv4 address without listening: a server that sets SO_REUSEPORT can take
 // it and take it again after a restart, and nobody else gets it in between.
-func holdPort() (port int, release func(), err error) {
+func holdPort(address netip.Addr) (port int, release func(), err error) {
 	fd, err := reusableSocket()
 	if err != nil {
 		return 0, nil, fmt.Errorf("reserve a port: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), "port") // so that it is closed once, and by the collector if forgotten
-	if port, err = bindFree(fd); err != nil {
+	if port, err = bindFree(fd, address); err != nil {
 		_ = f.Close()
 		return 0, nil, fmt.Errorf("reserve a port: %w", err)
 	}
@@ -39,8 +40,8 @@ func reusableSocket() (int, error) {
 	return fd, nil
 }
 
-func bindFree(fd int) (port int, err error) {
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+func bindFree(fd int, address netip.Addr) (port int, err error) {
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: address.As4()}); err != nil {
 		return 0, err
 	}
 	sa, err := unix.Getsockname(fd)

@@ -24,13 +24,13 @@ type process struct {
 	log     string // path
 	cmd     *exec.Cmd
 	asked   atomic.Bool // to stop: its end is no accident
+	abrupt  bool        // it is ended without being asked
 	done    chan struct{}
 	waitErr error // valid once done is closed
 }
 
-// spawn starts a component in the guard's process group, its output appended to NAME.log in logs. died hears of
-// it if it ends unasked.
-func spawn(logs string, group int, died chan<- *process, name, path string, args ...string) (*process, error) {
+// spawn starts a component, its output appended to NAME.log in logs. died hears of it if it ends unasked.
+func spawn(logs string, start func(*exec.Cmd) error, died chan<- *process, name, path string, args ...string) (*process, error) {
 	p := &process{name: name, log: filepath.Join(logs, name+".log"), cmd: exec.Command(path, args...), done: make(chan struct{})}
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -39,12 +39,17 @@ func spawn(logs string, group int, died chan<- *process, name, path string, args
 	defer func() { _ = out.Close() }() // the child has its own
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.Dir = logs
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: group}
-	if err := p.cmd.Start(); err != nil {
+	if err := start(p.cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	go p.wait(died)
 	return p, nil
+}
+
+// inGroup starts it in the guard's process group.
+func (g *guard) inGroup(cmd *exec.Cmd) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: g.group()}
+	return cmd.Start()
 }
 
 func (p *process) wait(died chan<- *process) {
@@ -62,10 +67,13 @@ func (p *process) wait(died chan<- *process) {
 // stop asks the process to end, insists after the grace period or when ctx ends, and returns when it is gone.
 func (p *process) stop(ctx context.Context) error {
 	p.asked.Store(true)
-	if err := p.signal(syscall.SIGTERM); err != nil {
+	patience := grace
+	if p.abrupt {
+		patience = 0
+	} else if err := p.signal(syscall.SIGTERM); err != nil {
 		return err
 	}
-	t := time.NewTimer(grace)
+	t := time.NewTimer(patience)
 	defer t.Stop()
 	select {
 	case <-p.done:

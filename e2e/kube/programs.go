@@ -21,6 +21,8 @@ import (
 type Bin struct {
 	Etcd, APIServer, ControllerManager, Scheduler, Kwok, Kubectl string
 	Helm, MetricsServer                                          string
+	Kubelet, KubeProxy                                           string // of a real node
+	containerd                                                   string // likewise, where the distribution has put it
 	// Version is the Kubernetes version they were built from, "v1.37.2".
 	Version string
 }
@@ -48,6 +50,13 @@ var extras = set{dir: "extras", of: "helm", pinned: regexp.MustCompile(`(?m)^\s*
 	effort: "about 4 minutes on two cores, 2 on four", stamp: stampHelm, programs: []program{
 		{"helm.sh/helm/v4/cmd/helm", "helm", func(b *Bin) *string { return &b.Helm }},
 		{"sigs.k8s.io/metrics-server/cmd/metrics-server", "metrics-server", func(b *Bin) *string { return &b.MetricsServer }},
+	}}
+
+// realNode comes from the control plane's module, and is kept beside it. Who has no real node needn't build it.
+var realNode = set{dir: "programs", of: "kubernetes", pinned: controlPlane.pinned,
+	effort: "about 4 minutes on two cores, 1 after the control plane's programs", stamp: stampKubernetes, programs: []program{
+		{"k8s.io/kubernetes/cmd/kubelet", "kubelet", func(b *Bin) *string { return &b.Kubelet }},
+		{"k8s.io/kubernetes/cmd/kube-proxy", "kube-proxy", func(b *Bin) *string { return &b.KubeProxy }},
 	}}
 
 // stampKubernetes tells Kubernetes its version, which the release's build would do.
@@ -100,6 +109,13 @@ func Programs(ctx context.Context, progress io.Writer) (Bin, error) {
 // Extras adds helm and metrics-server to bin, as Programs does its own. They are built apart, and only for those who ask.
 func Extras(ctx context.Context, bin *Bin, progress io.Writer) error {
 	_, err := extras.provide(ctx, bin, progress)
+	return err
+}
+
+// NodePrograms adds those of a real node.
+func NodePrograms(ctx context.Context, bin *Bin, progress io.Writer) error {
+	bin.containerd = lookPath("containerd")
+	_, err := realNode.provide(ctx, bin, progress)
 	return err
 }
 

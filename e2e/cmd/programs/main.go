@@ -19,6 +19,9 @@ func main() {
 	if err == nil {
 		err = kube.Extras(ctx, &bin, os.Stderr)
 	}
+	if err == nil && kube.NodeLacks() == "" {
+		err = kube.NodePrograms(ctx, &bin, os.Stderr)
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "programs:", err)
