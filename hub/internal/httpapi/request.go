@@ -152,6 +152,9 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "kubilitics_hub_streams", Help: "Streams that are open."}),
 		frames:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kubilitics_hub_stream_frames_total", Help: "Frames sent on streams, by type."}, []string{"type"}),
 	}
+	for _, kind := range []string{"change", "bookmark", "lagged", "reset", "error"} {
+		m.frames.WithLabelValues(kind)
+	}
 	reg.MustRegister(m.requests, m.streams, m.frames)
 	return m
 }

@@ -1,37 +1,56 @@
 package kubeproxy
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/kubilitics/kubilitics/shared/kube"
+	"github.com/kubilitics/kubilitics/shared/obs"
 )
 
+// metrics have their children beforehand: there are requests by the thousand a second.
 type metrics struct {
-	requests *prometheus.HistogramVec
+	requests map[string]*[6]prometheus.Observer // by verb; the class of the status, 0 for none
 	inFlight prometheus.Gauge
-	streams  *prometheus.GaugeVec
+	streams  map[string]prometheus.Gauge
 	refused  *prometheus.CounterVec
 }
 
+var statusClasses = [6]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
+
 func newMetrics(reg prometheus.Registerer) metrics {
+	took := obs.Histograms(reg, "kubilitics_hub_kube_request_seconds", "Requests to clusters' Kubernetes APIs that end by themselves, by verb and class of status; none is no answer.",
+		[]float64{.001, .002, .005, .01, .025, .1, .5, 2, 10, 60}, "verb", "status")
+	streams := obs.Gauges(reg, "kubilitics_hub_kube_streams", "Watches, followed logs and connections to clusters that are open.", "kind")
 	m := metrics{
-		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "kubilitics_hub_kube_request_seconds", Help: "Requests to clusters' Kubernetes APIs that end by themselves, by verb and class of status.",
-			Buckets: []float64{.001, .002, .005, .01, .025, .1, .5, 2, 10, 60},
-		}, []string{"verb", "status"}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "kubilitics_hub_kube_requests_in_flight", Help: "Such requests that are under way."}),
-		streams: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "kubilitics_hub_kube_streams", Help: "Watches, followed logs and connections to clusters that are open.",
-		}, []string{"kind"}),
-		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "kubilitics_hub_kube_refused_total", Help: "Requests to clusters' Kubernetes APIs that this hub refused, by why.",
-		}, []string{"reason"}),
+		requests: map[string]*[6]prometheus.Observer{},
+		inFlight: obs.Gauge(reg, "kubilitics_hub_kube_requests_in_flight", "Such requests that are under way."),
+		streams:  map[string]prometheus.Gauge{},
+		refused:  obs.Counters(reg, "kubilitics_hub_kube_refused_total", "Requests to clusters' Kubernetes APIs that this hub refused, by why: a code, or offline, closing, or that they could not be put on record.", "reason"),
 	}
-	reg.MustRegister(m.requests, m.inFlight, m.streams, m.refused)
+	for _, verb := range append([]string{"connect", "other"}, verbWords()...) {
+		var of [6]prometheus.Observer
+		for i, class := range statusClasses {
+			of[i] = took.WithLabelValues(verb, class)
+		}
+		m.requests[verb] = &of
+	}
+	for _, kind := range []string{"connection", "log", "watch"} {
+		m.streams[kind] = streams.WithLabelValues(kind)
+	}
+	for _, reason := range []string{"offline", "record", "closing"} {
+		m.refused.WithLabelValues(reason)
+	}
+	obs.ByCode(m.refused) // so that all of them are there
 	return m
+}
+
+func verbWords() (out []string) {
+	for verb := range verbs {
+		out = append(out, verb)
+	}
+	return out
 }
 
 // verbLabel never is the client's to choose.
@@ -48,7 +67,7 @@ func verbLabel(q kube.Request) string {
 
 func (m metrics) began(q kube.Request) {
 	if lasts(q) {
-		m.streams.WithLabelValues(kind(q)).Inc()
+		m.streams[kind(q)].Inc()
 		return
 	}
 	m.inFlight.Inc()
@@ -56,11 +75,11 @@ func (m metrics) began(q kube.Request) {
 
 func (m metrics) ended(q kube.Request, status int, took time.Duration) {
 	if lasts(q) {
-		m.streams.WithLabelValues(kind(q)).Dec()
+		m.streams[kind(q)].Dec()
 		return
 	}
 	m.inFlight.Dec()
-	m.requests.WithLabelValues(verbLabel(q), classOf(status)).Observe(took.Seconds())
+	m.requests[verbLabel(q)][classOf(status)].Observe(took.Seconds())
 }
 
 func kind(q kube.Request) string {
@@ -74,9 +93,10 @@ func kind(q kube.Request) string {
 	}
 }
 
-func classOf(status int) string {
+// classOf is the place of a status in statusClasses.
+func classOf(status int) int {
 	if status < 100 || status > 599 {
-		return "none"
+		return 0
 	}
-	return strconv.Itoa(status/100) + "xx"
+	return status / 100
 }

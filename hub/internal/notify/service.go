@@ -77,6 +77,7 @@ func New(cfg Config) *Service {
 	s := &Service{cfg: cfg, metrics: newMetrics(cfg.Registerer), targets: map[string]*target{}}
 	for _, t := range cfg.Targets {
 		s.targets[t.Name] = newTarget(t, &s.cfg)
+		s.metrics.expect(t.Name)
 	}
 	for _, r := range cfg.Rules {
 		compiled := compile(r)
@@ -285,4 +286,13 @@ func (m *metrics) attempt(target string, err error) {
 		result = "never"
 	}
 	m.sent.WithLabelValues(target, result).Inc()
+}
+
+// expect makes a target's series beforehand: what never happened is a 0.
+func (m *metrics) expect(target string) {
+	m.dead.WithLabelValues(target)
+	m.missed.WithLabelValues(target)
+	for _, result := range []string{"ok", "later", "never"} {
+		m.sent.WithLabelValues(target, result)
+	}
 }

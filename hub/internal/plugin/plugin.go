@@ -180,6 +180,7 @@ func New(cfg Config) *Host {
 	h := &Host{cfg: cfg, metrics: newMetrics(cfg.Registerer)}
 	for _, s := range cfg.Plugins {
 		s.Timeout = or(s.Timeout, defaultTimeout)
+		h.metrics.expect(s.Name)
 		h.plugins = append(h.plugins, newRunner(h, s))
 	}
 	return h

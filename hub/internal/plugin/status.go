@@ -134,3 +134,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	reg.MustRegister(m.up, m.restarts, m.calls, m.seconds, m.nodes, m.refused, m.skipped, m.lines)
 	return m
 }
+
+// expect makes a plugin's series beforehand: what never happened is a 0.
+func (m *metrics) expect(name string) {
+	m.up.WithLabelValues(name)
+	m.seconds.WithLabelValues(name)
+	for _, v := range []*prometheus.CounterVec{m.restarts, m.nodes, m.refused, m.skipped, m.lines} {
+		v.WithLabelValues(name)
+	}
+	for _, result := range []string{"ok", "error", "timeout"} {
+		m.calls.WithLabelValues(name, result)
+	}
+}
