@@ -99,6 +99,8 @@ type Certificate struct {
 
 // Enrolment keeps how agents come to be trusted.
 type Enrolment interface {
+	// PutJoinToken keeps a token. Earlier ones of the cluster that nobody has used end with it: one that got lost, or into wrong hands, is made
+	// worthless by making another.
 	PutJoinToken(ctx context.Context, t JoinToken) error
 	// JoinToken gives one by id: O(1), also for ids that don't exist (NotFound).
 	JoinToken(ctx context.Context, id string) (JoinToken, error)

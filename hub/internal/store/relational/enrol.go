@@ -37,6 +37,11 @@ func (b *Base) PutJoinToken(ctx context.Context, t store.JoinToken) error {
 		if err == nil && made == 0 {
 			err = fault.New(fault.Conflict, "the join token exists")
 		}
+		if err != nil {
+			return err
+		}
+		_, err = c.Exec(ctx, `DELETE FROM join_tokens WHERE tenant_id = $1 AND cluster_id = $2 AND id <> $3 AND key_hash IS NULL`,
+			int64(t.Scope.Tenant), int64(t.Scope.Cluster), t.ID)
 		return err
 	})
 }

@@ -161,7 +161,13 @@ func enrol(_ *testing.T, h *house) {
 	h.wantCode(h.Store.Enrol(h.ctx, "t3", []byte("key3"), store.Identity{KubeUID: "kube-3"}, cert), fault.BadRequest)
 	h.must(h.Store.PutJoinToken(h.ctx, store.JoinToken{ID: "old", Scope: second, SecretHash: []byte{1}, Expires: time.Now().Add(-time.Second), Created: time.Now()}))
 	h.wantCode(h.Store.Enrol(h.ctx, "old", []byte("key3"), store.Identity{KubeUID: "kube-3"}, store.Certificate{Serial: "03", Scope: second}), fault.Unauthorized)
-	h.wantCode(h.Store.PutJoinToken(h.ctx, store.JoinToken{ID: "t3", Scope: second, SecretHash: []byte{1}, Expires: time.Now(), Created: time.Now()}), fault.Conflict)
+	h.wantCode(h.Store.PutJoinToken(h.ctx, store.JoinToken{ID: "old", Scope: second, SecretHash: []byte{1}, Expires: time.Now(), Created: time.Now()}), fault.Conflict)
+	_, err = h.Store.JoinToken(h.ctx, "t3")
+	h.wantCode(err, fault.NotFound) // another was made after it
+	for _, kept := range []string{"t1", "t2", "old"} {
+		_, err = h.Store.JoinToken(h.ctx, kept) // used; another cluster's; the newest
+		h.must(err)
+	}
 	h.wantCode(h.Store.PutJoinToken(h.ctx, store.JoinToken{ID: "t4", Scope: store.Scope{Tenant: h.tenant, Cluster: 5}}), fault.NotFound)
 }
 
