@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,7 +18,7 @@ import (
 	"github.com/kubilitics/kubilitics/shared/obs"
 )
 
-// The exit codes: it failed, or what was asked for can't be right.
+// The exit codes: it failed, or what was asked for can't be right. Errors with a method ExitCode name others.
 const (
 	exitFailed = 1
 	exitUsage  = 2
@@ -30,6 +31,12 @@ type Program[T any] struct {
 	Long     string // in a sentence or two
 	Defaults T
 	Commands []Command[T]
+	Also     []*cobra.Command // with configurations of their own: see Own
+}
+
+// Own makes a command whose configuration isn't its program's: flags, variables, and a file with that name.
+func Own[T any](name string, defaults T, c Command[T]) *cobra.Command {
+	return Program[T]{Name: name, Defaults: defaults}.configured(c)
 }
 
 // Command is one thing that the program does.
@@ -58,6 +65,10 @@ func (p Program[T]) run(ctx context.Context, args []string, out, complaints io.W
 		return 0
 	}
 	fmt.Fprintf(complaints, "%s: %v\n", p.Name, err)
+	var coded interface{ ExitCode() int }
+	if errors.As(err, &coded) {
+		return coded.ExitCode()
+	}
 	if fault.Is(err, fault.BadRequest) {
 		return exitUsage
 	}
@@ -86,6 +97,7 @@ func (p Program[T]) command() *cobra.Command {
 		return err
 	}}
 	root.AddCommand(show, version)
+	root.AddCommand(p.Also...)
 	return root
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/spf13/cobra"
 	_ "golang.org/x/crypto/x509roots/fallback" // where the machine knows no roots of TLS: in an image of this program alone
 
 	"github.com/kubilitics/kubilitics/hub"
@@ -30,6 +31,7 @@ func main() {
 				Long: "Brings the database to this program's schema, as serve does at its start, and ends. A newer schema is refused.",
 			},
 		},
+		Also: []*cobra.Command{desktopCommand()},
 	})
 }
 

@@ -1,0 +1,34 @@
+package desktop
+
+import (
+	"context"
+	"time"
+)
+
+// parentLook is how often it is looked whether the parent is still there.
+const parentLook = 250 * time.Millisecond
+
+// WithParent gives a context that ends when the process with that id has ended, or has closed the pipe that is this one's standard input. Without one
+// it is ctx itself.
+func WithParent(ctx context.Context, pid int) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if pid <= 0 {
+		return ctx, cancel
+	}
+	there := watchParent(pid)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(parentLook)
+		defer tick.Stop()
+		for there() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+		cancel()
+	}()
+	return ctx, func() { cancel(); <-done }
+}
