@@ -21,6 +21,7 @@ import (
 type Bin struct {
 	Etcd, APIServer, ControllerManager, Scheduler, Kwok, Kubectl string
 	Helm, MetricsServer                                          string
+	Promtool                                                     string // Prometheus's, which checks alert rules
 	Kubelet, KubeProxy                                           string // of a real node
 	containerd                                                   string // likewise, where the distribution has put it
 	// Version is the Kubernetes version they were built from, "v1.37.2".
@@ -57,6 +58,11 @@ var realNode = set{dir: "programs", of: "kubernetes", pinned: controlPlane.pinne
 	effort: "about 4 minutes on two cores, 1 after the control plane's programs", stamp: stampKubernetes, programs: []program{
 		{"k8s.io/kubernetes/cmd/kubelet", "kubelet", func(b *Bin) *string { return &b.Kubelet }},
 		{"k8s.io/kubernetes/cmd/kube-proxy", "kube-proxy", func(b *Bin) *string { return &b.KubeProxy }},
+	}}
+
+var promtool = set{dir: "promtool", of: "prometheus", pinned: regexp.MustCompile(`(?m)^\s*github\.com/prometheus/prometheus (v\S+)`),
+	effort: "about 4 minutes on two cores, 2 on four", stamp: func(string) string { return "" }, programs: []program{
+		{"github.com/prometheus/prometheus/cmd/promtool", "promtool", func(b *Bin) *string { return &b.Promtool }},
 	}}
 
 // stampKubernetes tells Kubernetes its version, which the release's build would do.
@@ -109,6 +115,12 @@ func Programs(ctx context.Context, progress io.Writer) (Bin, error) {
 // Extras adds helm and metrics-server to bin, as Programs does its own. They are built apart, and only for those who ask.
 func Extras(ctx context.Context, bin *Bin, progress io.Writer) error {
 	_, err := extras.provide(ctx, bin, progress)
+	return err
+}
+
+// Promtool adds the program of that name. It is of no cluster.
+func Promtool(ctx context.Context, bin *Bin, progress io.Writer) error {
+	_, err := promtool.provide(ctx, bin, progress)
 	return err
 }
 

@@ -20,7 +20,7 @@ build)
 	[ -z "$FAKE_GO_FAILS" ] || { echo "k8s.io/api" >&2; echo "x.go:1:1: does not compile" >&2; exit 1; }
 	[ -z "$FAKE_GO_HANGS" ] || exec sleep 60
 	while [ "$1" != -o ]; do shift; done
-	for f in helm metrics-server kubelet kube-proxy server kube-apiserver kube-controller-manager kube-scheduler kubectl kwok; do echo made > "$2$f"; done ;;
+	for f in promtool helm metrics-server kubelet kube-proxy server kube-apiserver kube-controller-manager kube-scheduler kubectl kwok; do echo made > "$2$f"; done ;;
 esac
 `
 

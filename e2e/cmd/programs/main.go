@@ -19,6 +19,9 @@ func main() {
 	if err == nil {
 		err = kube.Extras(ctx, &bin, os.Stderr)
 	}
+	if err == nil {
+		err = kube.Promtool(ctx, &bin, os.Stderr)
+	}
 	if err == nil && kube.NodeLacks() == "" {
 		err = kube.NodePrograms(ctx, &bin, os.Stderr)
 	}
