@@ -37,7 +37,7 @@ func (a *app) applyCommand() *cobra.Command {
 whatever the order. It ends with 1 where any document failed.
 
 With --dry-run the cluster does all but keep it; with --dry-run=impact nothing is sent to the cluster, and what the topology says would be touched is told.`,
-		Example: "kubilitics apply -f web.yaml --cluster eu-1 --dry-run --diff\nkustomize build . | kubilitics apply -f - --cluster eu-1",
+		Example: "kubilitics apply -f web.yaml --cluster tidewater-eu --dry-run --diff\nkubectl kustomize . | kubilitics apply -f - --cluster tidewater-eu",
 	}
 	flags := c.Flags()
 	flags.StringSliceVarP(&want.files, "filename", "f", nil, "files, or directories of files that end in .yaml, .yml or .json; - is standard input")
