@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -386,8 +388,13 @@ func (p *path) secrets(t *testing.T) {
 			t.Errorf("the Secret's value is in %s", where)
 		}
 	}
-	bodies := 0
+	bodies, credentials := 0, p.credentials(t)
 	p.db.cells(t, func(table, column string, value []byte) {
+		for what, credential := range credentials {
+			if bytes.Contains(value, []byte(credential)) {
+				t.Errorf("%s is in %s.%s", what, table, column)
+			}
+		}
 		if column == "body" {
 			bodies++
 			if _, err := z.DecodeAll(value, nil); err != nil {
@@ -410,6 +417,22 @@ func (p *path) secrets(t *testing.T) {
 		}
 		look(path, raw)
 	}
+}
+
+// credentials are what would let whoever has the database into the hub or a cluster.
+func (p *path) credentials(t *testing.T) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(p.eu.options.Kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	account := regexp.MustCompile(`token: ?"?([A-Za-z0-9._-]{100,})`).FindSubmatch(text)
+	if account == nil {
+		t.Fatal("the agent's kubeconfig holds no token of an account")
+	}
+	join := strings.Split(p.eu.options.Token, ".")
+	api := strings.Split(p.hub.Token, ".")
+	return map[string]string{"the agent's token of its account": string(account[1]), "a join token's secret": join[2], "an API token's secret": api[2]}
 }
 
 // An agent that comes back with less to share takes back what it had shared.
