@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/kubilitics/kubilitics/hub/internal/enroll"
 	"github.com/kubilitics/kubilitics/shared/fault"
 )
@@ -119,6 +121,11 @@ func TestPublic(t *testing.T) {
 		return path
 	}
 	key := "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
+	der, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := file("own.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
 	chain, open := file("chain.pem", leaf+root), file("open.pem", leaf)
 	cases := []struct {
 		name            string
@@ -132,14 +139,15 @@ func TestPublic(t *testing.T) {
 		{"a chain, its root told", open, file("root.pem", root), root, root},
 	}
 	for _, c := range cases {
-		h := &Hub{cfg: Config{TLSCert: c.cert, PublicCA: c.ca}}
-		p, err := h.public(a)
-		if err != nil || string(p.CA) != c.wantCA || string(p.OwnCA) != c.wantOwn {
-			t.Errorf("%s: %q, %q, %v", c.name, p.CA, p.OwnCA, err)
+		f, err := openFace(Config{TLSCert: c.cert, TLSKey: secret, PublicCA: c.ca}, a.RootPEM(), zap.NewNop())
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		} else if p := f.public(); string(p.CA) != c.wantCA || string(p.OwnCA) != c.wantOwn {
+			t.Errorf("%s: %q, %q", c.name, p.CA, p.OwnCA)
 		}
 	}
 	for _, bad := range []string{filepath.Join(dir, "none.pem"), file("empty.pem", key), file("broken.pem", block([]byte("x")))} {
-		if _, err := (&Hub{cfg: Config{PublicCA: bad}}).public(a); !fault.Is(err, fault.BadRequest) {
+		if _, err := openFace(Config{PublicCA: bad}, nil, zap.NewNop()); !fault.Is(err, fault.BadRequest) || !strings.Contains(err.Error(), "public-ca") {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}

@@ -83,7 +83,8 @@ type Hub struct {
 	census   *census
 	metrics  *prometheus.Registry
 	tracer   *obs.Tracer // nil: no traces
-	inside   Embedding   // zero for a hub that is a program of its own
+	face     *face
+	inside   Embedding // zero for a hub that is a program of its own
 	draining atomic.Bool
 }
 
@@ -118,9 +119,7 @@ func (h *Hub) open(ctx context.Context) (err error) {
 	if h.tenant, err = h.store.EnsureTenant(ctx, h.cfg.Tenant); err != nil {
 		return err
 	}
-	authority, err := enroll.OpenAuthority(enroll.AuthorityConfig{
-		File: h.cfg.caFile(), MustExist: h.cfg.CA.File != "", TrustedFile: h.cfg.CA.Trusted, Names: h.cfg.Tunnel.Names,
-	})
+	authority, err := openAuthority(h.cfg)
 	if err != nil {
 		return err
 	}
@@ -152,8 +151,8 @@ func listen(ctx context.Context, at string) (net.Listener, error) {
 
 // wire makes the rooms and shows them to each other. Nothing runs yet.
 func (h *Hub) wire(authority *enroll.Authority) error {
-	public, err := h.public(authority)
-	if err != nil {
+	var err error
+	if h.face, err = openFace(h.cfg, authority.RootPEM(), h.log.Named("tls")); err != nil {
 		return err
 	}
 	repository, err := chartrepo.New(charts.Agent, "kubilitics-agent")
@@ -177,7 +176,7 @@ func (h *Hub) wire(authority *enroll.Authority) error {
 	h.wirePlugins(reg)
 	h.wireTunnels(authority, reg)
 	h.wireKube(reg)
-	h.wireAPI(authority, public, repository, reg)
+	h.wireAPI(authority, repository, reg)
 	h.janitor = newJanitor(h, reg)
 	h.census = newCensus(h, reg)
 	return nil
@@ -224,7 +223,7 @@ func (h *Hub) wireTunnels(authority *enroll.Authority, reg prometheus.Registerer
 	})
 }
 
-func (h *Hub) wireAPI(authority *enroll.Authority, public httpapi.Public, repository *chartrepo.Repository, reg *prometheus.Registry) {
+func (h *Hub) wireAPI(authority *enroll.Authority, repository *chartrepo.Repository, reg *prometheus.Registry) {
 	proxies, _ := h.cfg.proxies() // checked at the start
 	pin := authority.Pin()
 	asks := query.New(h.store).Announce(reg)
@@ -251,7 +250,7 @@ func (h *Hub) wireAPI(authority *enroll.Authority, public httpapi.Public, reposi
 		Fleet:          kubefleet.New(kubefleet.Config{Query: asks, Live: h.live, Log: h.log.Named("fleet")}),
 		Ops:            ops.New(ops.Config{Kube: h.kube, Query: asks, Log: h.log.Named("ops")}),
 		Pods:           pods.New(pods.Config{Kube: h.kube, Log: h.log.Named("pods")}),
-		Public:         public,
+		Public:         h.face.public,
 		Contacts:       h.inside.Contacts,
 		Gatherer:       reg,
 		Registerer:     reg,
@@ -372,6 +371,7 @@ func (h *Hub) run(ctx context.Context) error {
 	g.Go(func() error { return h.gateway.Run(under) })
 	g.Go(func() error { return h.janitor.run(ctx) })
 	g.Go(func() error { return h.census.run(ctx) })
+	g.Go(func() error { return h.face.run(ctx) })
 	g.Go(func() error { return h.enroll.Serve(ctx, h.contacts) })
 	g.Go(func() error { return h.serveCalls(under) })
 	g.Go(func() error { return h.tunnels.Serve(under, h.tunnelListener) })
@@ -436,8 +436,8 @@ func (h *Hub) serveHTTP() error {
 	if h.cfg.TLSCert == "" {
 		return h.http.Serve(h.apiListener)
 	}
-	h.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	return h.http.ServeTLS(h.apiListener, h.cfg.TLSCert, h.cfg.TLSKey)
+	h.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: h.face.certificate}
+	return h.http.ServeTLS(h.apiListener, "", "")
 }
 
 // Close lets go of what New opened. Run does it too.

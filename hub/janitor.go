@@ -117,6 +117,7 @@ func (h *Hub) Verify(ctx context.Context, at store.Scope) (corrected int, compar
 	if corrected > 0 {
 		h.log.Error("stored rows were damaged; the agent is asked to send them again", zap.Stringer("cluster", at.Cluster), zap.Int("rows", corrected))
 	}
+	h.log.Debug("a cluster's digests were verified", zap.Stringer("cluster", at.Cluster), zap.Int("corrected", corrected))
 	if err := h.gateway.Resync(ctx, at, "verify"); err != nil {
 		h.log.Info("the agent can't compare now; its next session will", zap.Stringer("cluster", at.Cluster), zap.Error(err))
 		return corrected, false, nil

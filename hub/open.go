@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/kubilitics/kubilitics/hub/internal/enroll"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/hub/internal/store/postgres"
 	"github.com/kubilitics/kubilitics/hub/internal/store/sqlite"
@@ -45,4 +46,20 @@ func Migrate(ctx context.Context, cfg Config, log *zap.Logger) error {
 		return err
 	}
 	return s.Close()
+}
+
+// openAuthority reads the hub's root, or makes it.
+func openAuthority(cfg Config) (*enroll.Authority, error) {
+	if cfg.CA.Trusted != "" {
+		if _, err := parseCertificates(cfg.CA.Trusted); err != nil {
+			return nil, blame(err, "ca.trusted")
+		}
+	}
+	a, err := enroll.OpenAuthority(enroll.AuthorityConfig{
+		File: cfg.caFile(), MustExist: cfg.CA.File != "", TrustedFile: cfg.CA.Trusted, Names: cfg.Tunnel.Names,
+	})
+	if cfg.CA.File != "" {
+		err = blame(err, "ca.file")
+	}
+	return a, err
 }

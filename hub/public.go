@@ -7,32 +7,8 @@ import (
 	"net/url"
 	"os"
 
-	"github.com/kubilitics/kubilitics/hub/internal/enroll"
-	"github.com/kubilitics/kubilitics/hub/internal/httpapi"
 	"github.com/kubilitics/kubilitics/shared/fault"
 )
-
-// public works out how clients of Kubernetes reach the API, and whom they are to trust there.
-func (h *Hub) public(authority *enroll.Authority) (httpapi.Public, error) {
-	p := httpapi.Public{URL: h.cfg.PublicURL}
-	var err error
-	if h.cfg.PublicCA != "" {
-		if p.CA, err = readCertificates(h.cfg.PublicCA); err != nil {
-			return p, err
-		}
-	}
-	if h.cfg.TLSCert == "" {
-		p.OwnCA = authority.RootPEM()
-		return p, nil
-	}
-	if p.CA == nil {
-		if p.CA, err = rootOf(h.cfg.TLSCert); err != nil {
-			return p, err
-		}
-	}
-	p.OwnCA = p.CA
-	return p, nil
-}
 
 // readCertificates gives the certificates of a file, and nothing else that may be in it.
 func readCertificates(file string) ([]byte, error) {

@@ -16,7 +16,7 @@ func charted(t *testing.T, public Public) *rig {
 		t.Fatal(err)
 	}
 	return newRig(t, options{noShop: true, api: func(c *Config) {
-		c.Charts, c.Public = repository, public
+		c.Charts, c.Public = repository, func() Public { return public }
 		c.HelmInstall = func(i enroll.Invitation, repo, caFile string) string { return repo + " " + caFile + " " + i.Token }
 	}})
 }

@@ -117,10 +117,10 @@ type Config struct {
 	Fleet         *kubefleet.Face
 	Ops           *ops.Ops
 	Pods          *pods.Pods
-	Public        Public
-	Contacts      Contacts     // nil: this process watches no cluster itself
-	Resolver      Resolver     // nil: the Querier's
-	Ready         func() error // says why new callers should go elsewhere, beside what is asked here; nil: nothing does
+	Public        func() Public // asked each time: certificates are renewed
+	Contacts      Contacts      // nil: this process watches no cluster itself
+	Resolver      Resolver      // nil: the Querier's
+	Ready         func() error  // says why new callers should go elsewhere, beside what is asked here; nil: nothing does
 	Gatherer      prometheus.Gatherer
 	Registerer    prometheus.Registerer
 	Log           *zap.Logger
@@ -151,6 +151,9 @@ func (c Config) complete() Config {
 	c.StreamsEach = or(c.StreamsEach, 1000)
 	c.Subscriptions = or(c.Subscriptions, 64)
 	c.Strangers = or(c.Strangers, 256)
+	if c.Public == nil {
+		c.Public = func() Public { return Public{} }
+	}
 	if c.Resolver == nil {
 		c.Resolver = c.Query.Resolver()
 	}

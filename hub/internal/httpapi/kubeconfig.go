@@ -202,10 +202,11 @@ var goodHost = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{
 // publicAddress is where clients of Kubernetes find the hub, and whom they trust there. Without TLS they send no credentials, so it is https always:
 // the hub's own listener takes it even where it has no certificate but its own.
 func (a *API) publicAddress(s serverAddress) (root string, ca []byte, err error) {
-	if a.cfg.Public.URL != "" {
-		return strings.TrimRight(a.cfg.Public.URL, "/"), a.cfg.Public.CA, nil
+	public := a.cfg.Public()
+	if public.URL != "" {
+		return strings.TrimRight(public.URL, "/"), public.CA, nil
 	}
-	host, ca := s.host, a.cfg.Public.OwnCA
+	host, ca := s.host, public.OwnCA
 	peer, _, err := net.SplitHostPort(s.peer)
 	if err == nil && a.trusted(peer) {
 		if s.outside != "" {
@@ -215,7 +216,7 @@ func (a *API) publicAddress(s serverAddress) (root string, ca []byte, err error)
 			return "", nil, fault.New(fault.Conflict, "this hub is reached by plain HTTP through a proxy, where clients of Kubernetes send no credentials; its configuration can name another way by public-url")
 		}
 		if s.proto != "" {
-			ca = a.cfg.Public.CA
+			ca = public.CA
 		}
 	}
 	if !goodHost.MatchString(host) {

@@ -70,7 +70,7 @@ func kubeconfigOf(t *testing.T, a reply) clientcmd.Config {
 }
 
 func TestKubeconfigOfACluster(t *testing.T) {
-	r := newRig(t, options{api: func(c *Config) { c.Public = Public{OwnCA: []byte("the root")} }})
+	r := newRig(t, options{api: func(c *Config) { c.Public = func() Public { return Public{OwnCA: []byte("the root")} } }})
 	other := querytest.New(t, r.store, r.tenant, "other").Load(querytest.Shop())
 	for _, rights := range []string{"get {shop} shop", "list {shop} shop", "watch {shop} *"} {
 		token := r.token("shopper", r.expand(rights))
@@ -147,7 +147,7 @@ func TestPublicAddress(t *testing.T) {
 		{name: "nothing", peer: "192.0.2.1:1", code: fault.BadRequest},
 	}
 	for _, c := range cases {
-		a := &API{cfg: Config{Public: Public{URL: c.url, CA: public, OwnCA: own}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}
+		a := &API{cfg: Config{Public: func() Public { return Public{URL: c.url, CA: public, OwnCA: own} }, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}
 		got, ca, err := a.publicAddress(serverAddress{host: c.host, peer: c.peer, proto: c.proto, outside: c.outside})
 		if got != c.want || string(ca) != c.ca || (err != nil) != (c.code != "") || err != nil && !fault.Is(err, c.code) {
 			t.Errorf("%s: %q, %q, %v", c.name, got, ca, err)
