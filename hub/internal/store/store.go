@@ -31,6 +31,7 @@ type Store interface {
 	FleetGraph
 	Plugins
 	Audit
+	Describer
 	// Ping tells whether the database answers.
 	Ping(ctx context.Context) error
 	// Close waits for what is under way and lets the database go.

@@ -30,6 +30,7 @@ type Body struct {
 func Exercise(t *testing.T, open func(t *testing.T) Body) {
 	exercise(t, open, map[string]func(*testing.T, *house){
 		"Tenants":            tenants,
+		"Describe":           describe,
 		"Clusters":           clusters,
 		"Delete":             deleteAndPurge,
 		"Isolation":          isolation,
