@@ -1,6 +1,7 @@
 package tunneltest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -19,6 +20,8 @@ type Relay struct {
 	Delay time.Duration
 	// Buffer is the size of the relay's socket buffers: the queue that the link's bottleneck has; 0 leaves the system's.
 	Buffer int
+	// Host is the address of this machine that clients come to; the loopback's if empty.
+	Host string
 
 	listener net.Listener
 	target   string
@@ -42,9 +45,9 @@ const chunk = 8 << 10
 // slack is how far a link may lag behind its rate and still catch up.
 const slack = 3 * time.Millisecond
 
-// Start listens on a free port of the loopback and forwards to target until Close.
+// Start listens on a free port and forwards to target until Close.
 func (r *Relay) Start(target string) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", net.JoinHostPort(cmp.Or(r.Host, "127.0.0.1"), "0"))
 	if err != nil {
 		return err
 	}
