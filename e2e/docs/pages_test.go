@@ -72,7 +72,11 @@ func follow(t *testing.T, p *page) {
 	var last printed
 	for _, b := range p.blocks {
 		if name := b.orders["file"]; name != "" {
-			if err := os.WriteFile(filepath.Join(r.work, name), []byte(b.text), 0o600); err != nil {
+			text, err := r.substitute(t.Context(), b.text)
+			if err == nil {
+				err = os.WriteFile(filepath.Join(r.work, name), []byte(text), 0o600)
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 		}

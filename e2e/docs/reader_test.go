@@ -2,9 +2,11 @@ package docs
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -74,7 +77,7 @@ func newReader(t *testing.T, p *page) *reader {
 // furnish makes the directories: a home with the programs, and a copy of the repository, or what stands for it where nothing is built.
 func (r *reader) furnish() error {
 	bin := filepath.Join(r.home, "bin")
-	for _, dir := range []string{bin, filepath.Join(r.home, ".kube"), filepath.Join(r.home, ".kubilitics"), filepath.Join(r.dir, "hub"), filepath.Join(r.dir, "shell"), r.work, filepath.Join(r.dir, "tmp")} {
+	for _, dir := range []string{bin, filepath.Join(r.home, ".kube"), filepath.Join(r.home, ".kubilitics"), filepath.Join(r.dir, "hub"), filepath.Join(r.dir, "shell"), filepath.Join(r.work, "etc/kubilitics"), filepath.Join(r.work, "var/lib/kubilitics"), filepath.Join(r.dir, "tmp")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
@@ -92,6 +95,8 @@ func (r *reader) furnish() error {
 		filepath.Join(r.dir, "hub", "api.crt"):                      string(world.cert),
 		filepath.Join(r.dir, "hub", "api.key"):                      string(world.key),
 		filepath.Join(r.work, "hub-root.pem"):                       string(world.cert),
+		filepath.Join(r.work, "etc/kubilitics/tls.crt"):             string(world.cert),
+		filepath.Join(r.work, "etc/kubilitics/tls.key"):             string(world.key),
 		filepath.Join(r.home, ".kubilitics", "kubilitics-hub.yaml"): "listen: 127.0.0.1:0\ntunnel: {listen: 127.0.0.1:0}\n",         // hubs of the page's own take ports that are free
 		filepath.Join(bin, "pass"):                                  "#!/bin/sh\nexec cat " + filepath.Join(r.work, "token") + "\n", // it keeps people's passwords
 	}
@@ -158,14 +163,14 @@ func (r *reader) startHub(ctx context.Context) (err error) {
 		return err
 	}
 	r.api, r.tunnels, r.token = r.hub.URL, r.hub.Tunnels, r.hub.Token
-	r.office, err = openOffice(map[string]string{
-		"hub.example:443": strings.TrimPrefix(r.hub.URL, "https://"), "hub.example:8443": strings.TrimPrefix(r.hub.Tunnels, "tls://"),
-	})
-	if err != nil {
+	if r.office, err = openOffice(); err != nil {
 		return err
 	}
+	r.office.lead("hub.example:443", r.hub.URL)
+	r.office.lead("hub.example:8443", r.hub.Tunnels)
 	r.agents = make([]*stack.Agent, len(world.members))
-	return os.WriteFile(filepath.Join(r.work, "token"), []byte(r.token), 0o600)
+	return errors.Join(os.WriteFile(filepath.Join(r.work, "token"), []byte(r.token), 0o600),
+		os.WriteFile(filepath.Join(r.home, ".kubilitics", "kubilitics-agent.yaml"), []byte("proxy: "+r.office.url()+"\n"), 0o600))
 }
 
 // report has a cluster of the world report to the page's hub.
@@ -270,14 +275,53 @@ func (r *reader) hears(p printed) {
 			*what = all[len(all)-1][1]
 		}
 	}
+	if toldAPI.MatchString(p.on) {
+		r.office.lead("hub.example:8400", r.api)
+	}
 	if all := toldJoin.FindAllString(p.out, -1); len(all) > 0 {
 		r.join = all[len(all)-1]
 	}
 }
 
+// dsn is the address of a database, as pages write it.
+const dsn = "postgres://hub:…@postgres.example:5432/hub"
+
+// rooted are the folders of the machine that a page's programs read and write; the reader has their own.
+var rooted = regexp.MustCompile(`(/(?:etc|var/lib)/kubilitics\b)`)
+
+// makeDatabase makes one for the page.
+func (r *reader) makeDatabase(ctx context.Context) error {
+	if r.database != "" {
+		return nil
+	}
+	conn, err := pgx.Connect(ctx, world.postgres.DSN)
+	if err != nil {
+		return err
+	}
+	name := "docs_" + strings.ToLower(rand.Text())
+	_, err = conn.Exec(ctx, "CREATE DATABASE "+name)
+	if err := errors.Join(err, conn.Close(ctx)); err != nil {
+		return err
+	}
+	u, err := url.Parse(world.postgres.DSN)
+	if err != nil {
+		return err
+	}
+	u.Path = "/" + name
+	r.database = u.String()
+	return nil
+}
+
 // substitute puts in what differs everywhere.
 func (r *reader) substitute(ctx context.Context, text string) (string, error) {
-	text = strings.NewReplacer("http://127.0.0.1:8400", r.api, "127.0.0.1:8443", strings.TrimPrefix(r.tunnels, "tls://"), "kbt1.…", r.token).Replace(text)
+	text = strings.NewReplacer("0.0.0.0:8400", "127.0.0.1:0", "0.0.0.0:8443", "127.0.0.1:0", "http://127.0.0.1:8400", r.api, "127.0.0.1:8443", strings.TrimPrefix(r.tunnels, "tls://"), "kbt1.…", r.token).Replace(text)
+	text = rooted.ReplaceAllString(text, r.work+"$1")
+	if strings.Contains(text, dsn) {
+		if err := r.makeDatabase(ctx); err != nil {
+			return "", err
+		}
+		text = strings.ReplaceAll(text, dsn, r.database)
+	}
 	text = loginBare.ReplaceAllString(text, "$1 --token-stdin$2") // a person would type it
 	if strings.Contains(text, "kbl1.…") {
 		if r.join == "" {

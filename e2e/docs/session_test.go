@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -52,7 +53,7 @@ func newSession(dir, work string, env []string) (*session, error) {
 	}
 	s.ends = ends
 	s.cmd = exec.Command("bash", "--noprofile", "--norc")
-	s.cmd.Dir, s.cmd.Env, s.cmd.ExtraFiles = work, env, []*os.File{tells}
+	s.cmd.Dir, s.cmd.Env, s.cmd.ExtraFiles = work, append(env, "JOBS="+filepath.Join(dir, "jobs")), []*os.File{tells}
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := os.Create(filepath.Join(dir, "shell.log"))
 	if err != nil {
@@ -144,8 +145,22 @@ func (s *session) end() error {
 	case <-time.After(30 * time.Second):
 		_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
 		<-s.ended
-		return fmt.Errorf("what the page started doesn't end")
+		var left []string
+		for _, line := range strings.Fields(read(filepath.Join(s.dir, "jobs"))) {
+			if group, err := strconv.Atoi(line); err == nil && syscall.Kill(-group, syscall.SIGKILL) == nil {
+				left = append(left, line)
+			}
+		}
+		return fmt.Errorf("what the page started doesn't end: processes %q; the logs are\n%s", left, s.logs())
 	}
+}
+
+func (s *session) logs() string {
+	var b strings.Builder
+	for log := range s.last {
+		fmt.Fprintf(&b, "%s\n", read(log))
+	}
+	return b.String()
 }
 
 // said tells what didn't say that it has ended well.
@@ -189,7 +204,7 @@ func (s *session) background(text, log string) (out string, logs []string) {
 			}
 			file := fmt.Sprintf("%s%d", log, len(logs))
 			logs, s.last[file] = append(logs, file), l.last
-			line = fmt.Sprintf("{ %s\n} </dev/null >%s 2>&1 3>&- &\nawait $! %[2]s '%[3]s'", line, file, l.ready)
+			line = fmt.Sprintf("{ %s\n} </dev/null >%s 2>&1 3>&- &\necho $! >>$JOBS\nawait $! %[2]s '%[3]s'", line, file, l.ready)
 			break
 		}
 		b.WriteString(line + "\n")

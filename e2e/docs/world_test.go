@@ -165,21 +165,41 @@ func leave() error {
 // office is the proxy by which names of the documentation lead to where a page's servers are.
 type office struct {
 	listener net.Listener
-	names    map[string]string // host:port to address
 	busy     sync.WaitGroup
+
+	mu    sync.Mutex
+	names map[string]string // host:port to address
 }
 
-func openOffice(names map[string]string) (*office, error) {
+func openOffice() (*office, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	o := &office{listener: l, names: names}
+	o := &office{listener: l, names: map[string]string{}}
 	o.busy.Go(o.serve)
 	return o, nil
 }
 
 func (o *office) url() string { return "http://" + o.listener.Addr().String() }
+
+// lead makes a name lead to an address, given as URL.
+func (o *office) lead(name, address string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, o.names[name], _ = strings.Cut(address, "://")
+}
+
+// way finds where a name leads; addresses of this machine lead to themselves.
+func (o *office) way(name string) (string, bool) {
+	if strings.HasPrefix(name, "127.0.0.1:") {
+		return name, true
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	to, ok := o.names[name]
+	return to, ok
+}
 
 func (o *office) serve() {
 	server := &http.Server{Handler: http.HandlerFunc(o.connect), ReadHeaderTimeout: 10 * time.Second}
@@ -188,7 +208,7 @@ func (o *office) serve() {
 
 // connect carries bytes until either side is done.
 func (o *office) connect(w http.ResponseWriter, r *http.Request) {
-	to, ok := o.names[r.Host]
+	to, ok := o.way(r.Host)
 	if r.Method != http.MethodConnect || !ok {
 		http.Error(w, "this proxy leads to "+r.Host+" by no way", http.StatusBadGateway)
 		return

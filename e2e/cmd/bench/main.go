@@ -44,6 +44,10 @@ var programs = []program{
 		"proxy.get.overhead.p50", "proxy.list.20MB.vs_direct", "proxy.small_under_bulk.vs_direct", "proxy.cpu_us_per_request", "proxy.watches.1000.MiB",
 		"proxy.watches.1000.goroutines",
 	}},
+	{"./e2e/bench/footprint", []string{
+		"footprint.bytes_per_object.postgres.topology", "footprint.bytes_per_object.postgres.manifests", "footprint.us_per_change.postgres.topology",
+		"footprint.KiB_per_stream.postgres.topology",
+	}},
 	{"./e2e/bench/image", []string{"image.agent.MB", "image.hub.MB"}},
 	{"./e2e/bench/freshness", []string{"e2e.freshness.p99"}},
 	{"./e2e/bench/agent", []string{"agent.rss_peak.5k", "agent.first_sync.5k", "agent.rss_peak.20k_pods", "agent.cpu_ms_per_1k_events"}},
