@@ -82,7 +82,9 @@ type Hub struct {
 	janitor  *janitor
 	census   *census
 	metrics  *prometheus.Registry
-	tracer   *obs.Tracer // nil: no traces
+	tracer   *obs.Tracer   // nil: no traces
+	ring     *obs.Ring     // of the log
+	bundling chan struct{} // has room for one
 	face     *face
 	inside   Embedding // zero for a hub that is a program of its own
 	draining atomic.Bool
@@ -101,7 +103,8 @@ func Embed(ctx context.Context, cfg Config, e Embedding, log *zap.Logger) (*Hub,
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, fault.Wrap(err, fault.BadRequest, "the data directory %s can't be made", cfg.DataDir)
 	}
-	h := &Hub{cfg: cfg, log: log, inside: e, metrics: obs.NewRegistry("kubilitics-hub")}
+	h := &Hub{cfg: cfg, ring: obs.NewRing(keptLog), bundling: make(chan struct{}, 1), inside: e, metrics: obs.NewRegistry("kubilitics-hub")}
+	h.log = h.ring.Keep(log)
 	if err := h.open(ctx); err != nil {
 		h.tracer.Close(ctx)
 		return nil, errors.Join(err, h.Close())
@@ -252,6 +255,7 @@ func (h *Hub) wireAPI(authority *enroll.Authority, repository *chartrepo.Reposit
 		Pods:           pods.New(pods.Config{Kube: h.kube, Log: h.log.Named("pods")}),
 		Public:         h.face.public,
 		Contacts:       h.inside.Contacts,
+		Bundle:         h.bundle,
 		Gatherer:       reg,
 		Registerer:     reg,
 		Log:            h.log.Named("api"),

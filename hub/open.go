@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -10,13 +11,32 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/hub/internal/store/postgres"
 	"github.com/kubilitics/kubilitics/hub/internal/store/sqlite"
+	"github.com/kubilitics/kubilitics/shared/fault"
 )
 
 // openStore opens the body that the configuration names, and brings its schema up to date.
 func openStore(ctx context.Context, cfg Config, reg prometheus.Registerer, log *zap.Logger) (store.Store, error) {
+	return openBody(ctx, cfg, true, reg, log)
+}
+
+// openAsIs opens it to be looked at: a schema of another version is refused, and a file that isn't there isn't made.
+func openAsIs(ctx context.Context, cfg Config, log *zap.Logger) (store.Store, error) {
+	if !cfg.isPostgres() {
+		file, err := cfg.sqliteFile()
+		if err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat(file); err != nil {
+			return nil, fault.Wrap(err, fault.NotFound, "there is no database file %s", file)
+		}
+	}
+	return openBody(ctx, cfg, false, nil, log)
+}
+
+func openBody(ctx context.Context, cfg Config, migrate bool, reg prometheus.Registerer, log *zap.Logger) (store.Store, error) {
 	if cfg.isPostgres() {
 		log.Info("the database is Postgres")
-		s, err := postgres.Open(ctx, postgres.Config{DSN: cfg.Database, Migrate: true, Registerer: reg})
+		s, err := postgres.Open(ctx, postgres.Config{DSN: cfg.Database, Migrate: migrate, Registerer: reg})
 		if err == nil && s.SlowSearch() != nil {
 			log.Warn("searches read every text", zap.Error(s.SlowSearch()))
 		}
@@ -27,7 +47,7 @@ func openStore(ctx context.Context, cfg Config, reg prometheus.Registerer, log *
 		return nil, err
 	}
 	log.Info("the database is SQLite", zap.String("file", file))
-	s, err := sqlite.Open(ctx, sqlite.Config{Path: file, Migrate: true, Registerer: reg})
+	s, err := sqlite.Open(ctx, sqlite.Config{Path: file, Migrate: migrate, Registerer: reg})
 	return opened(s, err)
 }
 

@@ -31,7 +31,7 @@ func main() {
 				Long: "Brings the database to this program's schema, as serve does at its start, and ends. A newer schema is refused.",
 			},
 		},
-		Also: []*cobra.Command{desktopCommand()},
+		Also: []*cobra.Command{desktopCommand(), debugCommand()},
 	})
 }
 

@@ -117,6 +117,7 @@ type Config struct {
 	Fleet         *kubefleet.Face
 	Ops           *ops.Ops
 	Pods          *pods.Pods
+	Bundle        Bundle        // nil: none is made
 	Public        func() Public // asked each time: certificates are renewed
 	Contacts      Contacts      // nil: this process watches no cluster itself
 	Resolver      Resolver      // nil: the Querier's
@@ -231,6 +232,7 @@ func New(cfg Config) *API {
 		a.podStreams()
 		a.auditing()
 		a.kubeconfig()
+		a.debug()
 		a.documents(r)
 	})
 	return a

@@ -225,7 +225,7 @@ func (a *API) deadline(next http.Handler) http.Handler {
 			return
 		}
 		limit := a.cfg.RequestTimeout
-		if strings.HasSuffix(r.URL.Path, "/export") || applies(r.URL.Path) {
+		if strings.HasSuffix(r.URL.Path, "/export") || strings.HasSuffix(r.URL.Path, "/debug/bundle") || applies(r.URL.Path) {
 			limit = a.cfg.ExportTimeout
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), limit)
