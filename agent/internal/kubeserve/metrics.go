@@ -28,7 +28,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		[]float64{.001, .0025, .005, .01, .025, .1, .5, 2, 10, 60}, "verb", "status")
 	m := &metrics{
 		answers: make(map[string]*[6]prometheus.Observer, len(verbs)),
-		flying:  obs.Gauge(reg, "kubilitics_agent_kube_requests_in_flight", "Such requests that are under way and end by themselves."),
+		flying:  obs.Gauge(reg, "kubilitics_agent_kube_requests_in_flight", "Requests from the hub to the Kubernetes API that are under way and end by themselves."),
 		lasting: obs.Gauge(reg, "kubilitics_agent_kube_streams", "Watches, followed logs and connections to pods that are open through the hub."),
 		refused: obs.ByCode(obs.Counters(reg, "kubilitics_agent_kube_refused_total", "Requests from the hub that the agent didn't let in, by the code of the answer.", "code")),
 	}

@@ -57,7 +57,7 @@ func (s *Source) ask(reg prometheus.Registerer) {
 	obs.Tallied(reg, "kubilitics_agent_watch_kubernetes_events_lost_total", "Kubernetes Events that no room was left for; they are listed again.",
 		func() float64 { _, n := s.queue.tally(); return n })
 	obs.Asked(reg, "kubilitics_agent_watch_waiting", "Objects with a change that the graph hasn't taken in yet.", func() float64 { n, _ := s.queue.waiting(); return n })
-	obs.Asked(reg, "kubilitics_agent_watch_waiting_bytes", "Compressed manifests of those objects.", func() float64 { _, b := s.queue.waiting(); return b })
+	obs.Asked(reg, "kubilitics_agent_watch_waiting_bytes", "Compressed manifests of objects whose change waits.", func() float64 { _, b := s.queue.waiting(); return b })
 	obs.Asked(reg, "kubilitics_agent_watch_synced", "1 once every kind known at the start was listed, as far as the API allows.", func() float64 { return obs.Truth(s.Synced()) })
 	obs.Asked(reg, "kubilitics_agent_watch_api_server_up", "1 while the API server answers.", func() float64 { return obs.Truth(!s.client.reach.down()) })
 	reg.MustRegister(kindCount{s})

@@ -41,7 +41,7 @@ func newMetrics(reg Registerer) *metrics {
 		batches:     obs.Counter(reg, "kubilitics_hub_ingest_batches_total", "Deltas committed."),
 		loads:       obs.Counter(reg, "kubilitics_hub_ingest_loads_total", "First loads completed."),
 		bytes:       obs.Counter(reg, "kubilitics_hub_ingest_bytes_total", "Rows received from agents, compressed."),
-		raw:         obs.Counter(reg, "kubilitics_hub_ingest_raw_bytes_total", "The same when they are not."),
+		raw:         obs.Counter(reg, "kubilitics_hub_ingest_raw_bytes_total", "Rows received from agents, decompressed."),
 		acks:        obs.Counter(reg, "kubilitics_hub_ingest_acknowledged_total", "Acknowledgements sent: of each delta, once it is committed, and of each piece of a load."),
 		sessions:    obs.Counter(reg, "kubilitics_hub_ingest_sessions_total", "Sync sessions opened."),
 		quarantined: obs.Counters(reg, "kubilitics_hub_ingest_quarantined_total", "Rows refused and set aside, by table.", "table"),

@@ -25,7 +25,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	streams := obs.Gauges(reg, "kubilitics_hub_kube_streams", "Watches, followed logs and connections to clusters that are open.", "kind")
 	m := metrics{
 		requests: map[string]*[6]prometheus.Observer{},
-		inFlight: obs.Gauge(reg, "kubilitics_hub_kube_requests_in_flight", "Such requests that are under way."),
+		inFlight: obs.Gauge(reg, "kubilitics_hub_kube_requests_in_flight", "Requests to clusters' Kubernetes APIs that are under way and end by themselves."),
 		streams:  map[string]prometheus.Gauge{},
 		refused:  obs.Counters(reg, "kubilitics_hub_kube_refused_total", "Requests to clusters' Kubernetes APIs that this hub refused, by why: a code, or offline, closing, or that they could not be put on record.", "reason"),
 	}

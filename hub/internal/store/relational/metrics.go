@@ -23,7 +23,7 @@ func NewMetrics(reg prometheus.Registerer, pools func() []Pool) *Metrics {
 	reg.MustRegister(poolStats{pools})
 	return &Metrics{
 		read: took.WithLabelValues("read"), write: took.WithLabelValues("write"),
-		failed: obs.ByCode(obs.Counters(reg, "kubilitics_hub_store_failures_total", "Such transactions that failed, by the code of the fault; not found, conflict and the like are answers, and no failures of the database.", "code")),
+		failed: obs.ByCode(obs.Counters(reg, "kubilitics_hub_store_failures_total", "Transactions of the database that failed, by the code of the fault; not found, conflict and the like are answers, and no failures of the database.", "code")),
 	}
 }
 
@@ -39,7 +39,7 @@ type measured struct {
 func (b measured) Write(ctx context.Context, fn func(context.Context, Conn) error) error {
 	began := time.Now()
 	err := b.Backend.Write(ctx, fn)
-	b.m.took(b.m.write, began, err)
+	b.m.took(ctx, b.m.write, began, err)
 	return err
 }
 
@@ -47,13 +47,14 @@ func (b measured) Write(ctx context.Context, fn func(context.Context, Conn) erro
 func (b measured) Snapshot(ctx context.Context, fn func(context.Context, Conn) error) error {
 	began := time.Now()
 	err := b.Backend.Snapshot(ctx, fn)
-	b.m.took(b.m.read, began, err)
+	b.m.took(ctx, b.m.read, began, err)
 	return err
 }
 
-func (m *Metrics) took(of prometheus.Observer, began time.Time, err error) {
+// took counts a transaction. One whose caller has gone is no failure of the database.
+func (m *Metrics) took(ctx context.Context, of prometheus.Observer, began time.Time, err error) {
 	of.Observe(time.Since(began).Seconds())
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		m.failed(err)
 	}
 }
