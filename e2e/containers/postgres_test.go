@@ -25,7 +25,7 @@ if ! [ -s /data/pg/PG_VERSION ]; then
   BIN/initdb -D /data/pg -U postgres -A trust -E UTF8 --locale=C --no-sync
   echo 'host all all all trust' >>/data/pg/pg_hba.conf
 fi
-exec BIN/postgres -D /data/pg -k /tmp -c listen_addresses=*
+exec BIN/postgres -D /data/pg -k /tmp -c 'listen_addresses=*' "$@"
 `
 
 var errNoPostgres = errors.New("this machine has no Postgres in /usr/lib/postgresql to make an image of")

@@ -58,6 +58,7 @@ func check(t *testing.T, err error) {
 
 // TestFleet goes through the bad days of a fleet, one after the other; after each, the hub knows what the clusters say.
 func TestFleet(t *testing.T) {
+	t.Parallel()
 	f := world.fleet
 	f.converges(t, f.eu)
 	f.converges(t, f.us)

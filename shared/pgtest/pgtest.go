@@ -14,16 +14,18 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
 
-// Env names the variable with the DSN of a server to use; its user must be allowed to create databases.
+// Env names the variable with the DSN of a server to use; its user must be allowed to create databases. The word "container" asks for one in a
+// container, whatever else there is.
 const Env = "KUBILITICS_TEST_POSTGRES"
 
+const inContainer = "container"
+
 // ErrNone says that there is no Postgres to be had. Tests then skip, loudly.
-var ErrNone = errors.New("no Postgres: " + Env + " isn't set, no initdb is installed, and no docker answers")
+var ErrNone = errors.New("no Postgres: " + Env + " isn't set, no initdb is installed, and no container engine gives one")
 
 // Server is a running Postgres.
 type Server struct {
@@ -34,16 +36,24 @@ type Server struct {
 // Start gives a server. Durable keeps fsync and what belongs to it as they are by default, for measuring; without it the server is as fast as a test
 // needs. Whoever starts it calls Stop.
 func Start(ctx context.Context, durable bool) (*Server, error) {
-	if dsn := os.Getenv(Env); dsn != "" {
+	switch dsn := os.Getenv(Env); dsn {
+	case "":
+	case inContainer:
+		return container(ctx, durable)
+	default:
 		return &Server{DSN: dsn, stop: func() error { return nil }}, nil
 	}
 	if bin, ok := programs(); ok {
 		return local(ctx, bin, durable)
 	}
-	if exec.CommandContext(ctx, "docker", "version").Run() == nil {
-		return container(ctx)
+	if !engine() {
+		return nil, ErrNone
 	}
-	return nil, ErrNone
+	s, err := container(ctx, durable)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNone, err)
+	}
+	return s, nil
 }
 
 // Kept gives a durable server whose files stay in a directory, made now if it isn't there: for what is dear to fill. The server that the environment
@@ -217,28 +227,4 @@ func end(server *exec.Cmd, ended <-chan struct{}) error {
 		<-ended
 		return errors.New("postgres had to be killed")
 	}
-}
-
-// container runs the official image; --rm takes its files away with it.
-func container(ctx context.Context) (*Server, error) {
-	out, err := exec.CommandContext(ctx, "docker", "run", "--rm", "-d", "-p", "127.0.0.1::5432", "-e", "POSTGRES_HOST_AUTH_METHOD=trust", "postgres:17-alpine").Output()
-	if err != nil {
-		return nil, fmt.Errorf("docker run: %w", err)
-	}
-	id := strings.TrimSpace(string(out))
-	stop := func() error { return exec.Command("docker", "rm", "-f", id).Run() }
-	out, err = exec.CommandContext(ctx, "docker", "port", id, "5432/tcp").Output()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("docker port: %w", err), stop())
-	}
-	address, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-	deadline := time.Now().Add(time.Minute)
-	// The image starts a server for its own preparations first, which listens on no network.
-	for exec.CommandContext(ctx, "docker", "exec", id, "pg_isready", "-q", "-h", "127.0.0.1").Run() != nil {
-		if time.Now().After(deadline) || ctx.Err() != nil {
-			return nil, errors.Join(errors.New("postgres did not start in its container"), stop())
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	return &Server{DSN: "postgres://postgres@" + address + "/postgres?sslmode=disable", stop: stop}, nil
 }

@@ -34,3 +34,11 @@ func TestStartAnswersAndStopLeavesNothing(t *testing.T) {
 		t.Error("the server still answers")
 	}
 }
+
+func TestWithoutHelperThereIsNone(t *testing.T) {
+	t.Setenv(Env, inContainer)
+	t.Chdir("/")
+	if s, err := Start(t.Context(), false); err == nil {
+		t.Errorf("%+v, %v", s, s.Stop())
+	}
+}
