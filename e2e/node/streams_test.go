@@ -59,9 +59,12 @@ func (s *story) streams(t *testing.T) {
 	}
 	through("wait", "--for=condition=Ready", "pod/worker", "--timeout=1m")
 
-	if out := through("logs", "worker", "--limit-bytes=14"); out != "line 0\nline 1\n" {
-		t.Errorf("logs: %q", out)
-	}
+	eventually(t, "logs", 20*time.Second, func() error {
+		if out := through("logs", "worker", "--limit-bytes=14"); out != "line 0\nline 1\n" {
+			return fmt.Errorf("they are %q", out)
+		}
+		return nil
+	})
 	follows(t, file)
 	if out := through("exec", "worker", "--", "sh", "-c", "echo $((6*7)); cat /proc/1/comm"); out != "42\nsh\n" {
 		t.Errorf("exec: %q", out)
