@@ -37,6 +37,7 @@ type contexts struct {
 type tended struct {
 	entry
 	id    fleet.ClusterID
+	token string // that its agent joins with; "" once it was used
 	known string // by what the hub knows the cluster: the UID of its kube-system namespace, "@" and its id here
 	end   context.CancelFunc
 	ended chan struct{}
@@ -113,9 +114,9 @@ func (c *contexts) adopt(ctx context.Context, e entry, have []fleet.Cluster) err
 // create makes the cluster. Its name is the context's, unless another has it.
 func (c *contexts) create(ctx context.Context, t *tended) (err error) {
 	name, labels := clusterName(t.name), map[string]string{contextLabel: labelOf(t.name)}
-	t.id, _, err = c.desk.hub.Invite(ctx, 0, name, labels)
+	t.id, t.token, err = c.desk.hub.Invite(ctx, 0, name, labels)
 	if fault.Is(err, fault.Conflict) {
-		t.id, _, err = c.desk.hub.Invite(ctx, 0, clusterName(name[:min(len(name), maxClusterName-16)]+" "+digestOf(t.name)[:12]), labels)
+		t.id, t.token, err = c.desk.hub.Invite(ctx, 0, clusterName(name[:min(len(name), maxClusterName-16)]+" "+digestOf(t.name)[:12]), labels)
 	}
 	return err
 }
@@ -294,9 +295,12 @@ func (c *contexts) attend(ctx context.Context, t *tended) error {
 	contacts.set(t.id, connecting, "", "")
 	late := time.AfterFunc(silentFor, func() { contacts.overdue(t.id) })
 	defer late.Stop()
-	_, token, err := c.desk.hub.Invite(ctx, t.id, "", nil)
-	if err != nil {
-		return err
+	token := t.token
+	if t.token = ""; token == "" {
+		var err error
+		if _, token, err = c.desk.hub.Invite(ctx, t.id, "", nil); err != nil {
+			return err
+		}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

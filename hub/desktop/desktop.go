@@ -166,17 +166,22 @@ func (d *Desktop) Run(ctx context.Context) error {
 	end()
 	<-followed
 	stop()
-	return errors.Join(err, <-served, d.Close())
+	return errors.Join(err, <-served, d.leave()) // the hub has closed itself
 }
 
-// Close lets go of what New opened. Run does it too.
+// Close lets go of what New opened, where Run, which does it too, isn't called.
 func (d *Desktop) Close() error {
-	_ = os.Remove(filepath.Join(d.cfg.DataDir, instanceFile)) // it may not be there yet
 	var err error
 	if d.hub != nil {
 		err = d.hub.Close()
 	}
-	return errors.Join(err, d.lock.release())
+	return errors.Join(err, d.leave())
+}
+
+// leave makes way for the next desktop.
+func (d *Desktop) leave() error {
+	_ = os.Remove(filepath.Join(d.cfg.DataDir, instanceFile)) // it may not be there yet
+	return d.lock.release()
 }
 
 // complete fills in what is empty, and finds what can't be right.

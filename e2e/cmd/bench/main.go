@@ -49,6 +49,7 @@ var programs = []program{
 		"footprint.KiB_per_stream.postgres.topology",
 	}},
 	{"./e2e/bench/image", []string{"image.agent.MB", "image.hub.MB"}},
+	{"./e2e/bench/desktop", []string{"desktop.ready.s", "desktop.20contexts.s", "desktop.rss"}},
 	{"./e2e/bench/freshness", []string{"e2e.freshness.p99"}},
 	{"./e2e/bench/agent", []string{"agent.rss_peak.5k", "agent.first_sync.5k", "agent.rss_peak.20k_pods", "agent.cpu_ms_per_1k_events"}},
 }
