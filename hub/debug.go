@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -38,7 +39,7 @@ func (h *Hub) bundle(ctx context.Context, by fleet.Principal, name string) (func
 			bundle.JSON("health.json", h.tellHealth), bundle.JSON("plugins.json", h.tellPlugins),
 		}
 		parts = append(parts, databaseParts(h.store, h.sessions)...)
-		return bundle.Write(ctx, w, name, conf.Secrets(h.cfg), append(parts, bundle.Profiles()...)...)
+		return bundle.Write(ctx, w, name, secrets(h.cfg), append(parts, bundle.Profiles()...)...)
 	}, nil
 }
 
@@ -52,7 +53,7 @@ func BundleOffline(ctx context.Context, cfg Config, w io.Writer, name string, lo
 		defer func() { _ = s.Close() }() // nothing was written
 		parts = append(parts, databaseParts(s, func() map[store.Scope][]session { return nil })...)
 	}
-	return bundle.Write(ctx, w, name, conf.Secrets(cfg), parts...)
+	return bundle.Write(ctx, w, name, secrets(cfg), parts...)
 }
 
 // printed is the configuration as people see it; a plugin's arguments, which its author may have made to take secrets, are masked with them.
@@ -65,6 +66,23 @@ func printed(cfg Config) []conf.Line {
 	}
 	cfg.Plugins = plugins
 	return conf.Lines(cfg)
+}
+
+// secrets are the texts that no bundle may hold, wherever they come from: a plugin may have printed what it was given.
+func secrets(cfg Config) []string {
+	const shorter = 8 // than what anybody would take for a secret; "run" is masked nowhere
+	out := conf.Secrets(cfg)
+	for _, p := range cfg.Plugins {
+		for _, arg := range p.Args {
+			_, value, _ := strings.Cut(arg, "=")
+			for _, text := range []string{arg, value} {
+				if len(text) >= shorter {
+					out = append(out, text)
+				}
+			}
+		}
+	}
+	return out
 }
 
 func databaseParts(s store.Store, sessions func() map[store.Scope][]session) []bundle.Part {
