@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/kubilitics/kubilitics/hub/internal/export"
 )
 
 func TestExports(t *testing.T) {
@@ -49,6 +51,13 @@ func TestExports(t *testing.T) {
 	r.get(r.admin, root+"dwg").expect(t, 400, "mermaid")
 	r.get(r.admin, root+"svg&q=nokey:x").expect(t, 400, "is no key")
 	r.get(r.admin, root+"csv&at=soon").expect(t, 400, "neither a position")
+}
+
+func TestEveryFormatIsOffered(t *testing.T) {
+	r := newRig(t, options{})
+	for _, f := range export.Formats {
+		r.get(r.admin, "/api/v1/topology/export?kind=Pod&format="+string(f)).expect(t, 200)
+	}
 }
 
 func begins(with string) func(string) error {
