@@ -60,9 +60,7 @@ func (c *eitherConn) begin(b []byte) (int, error) {
 		return n, err
 	}
 	secure := tls.Server(&prefixed{Conn: c.Conn, prefix: []byte{tlsHandshake}}, c.config)
-	shaken := make(chan error, 1)
-	go func() { shaken <- secure.Handshake() }() // the stack that it needs ends with it: the reader's would stay as large while a watch lasts
-	if err := <-shaken; err != nil {
+	if err := secure.Handshake(); err != nil {
 		return 0, err
 	}
 	c.mu.Lock()

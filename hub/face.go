@@ -89,7 +89,9 @@ func (f *face) look() {
 	f.log.Info("the files of the API's certificate were read anew", made.tell()...)
 }
 
-func (f *features) ended() bool { return f.certificate != nil && time.Now().After(f.certificate.Leaf.NotAfter) }
+func (f *features) ended() bool {
+	return f.certificate != nil && time.Now().After(f.certificate.Leaf.NotAfter)
+}
 
 func (f *features) tell() []zap.Field {
 	if f.certificate == nil {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -41,10 +42,12 @@ func Own[T any](name string, defaults T, c Command[T]) *cobra.Command {
 
 // Command is one thing that the program does.
 type Command[T any] struct {
-	Use   string
+	Use   string // with the words that it takes besides flags, each of which must be said: "backup FILE"
 	Short string
 	Long  string
 	Run   func(ctx context.Context, cfg T, out io.Writer) error
+	// With is Run for a command that takes words.
+	With func(ctx context.Context, cfg T, words []string, out io.Writer) error
 }
 
 // Main runs the program with the process's arguments and ends the process. SIGINT and SIGTERM end the context of what runs.
@@ -64,7 +67,7 @@ func (p Program[T]) run(ctx context.Context, args []string, out, complaints io.W
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(complaints, "%s: %v\n", p.Name, err)
+	fmt.Fprintf(complaints, "%s: %s\n", p.Name, worded(err))
 	var coded interface{ ExitCode() int }
 	if errors.As(err, &coded) {
 		return coded.ExitCode()
@@ -73,6 +76,21 @@ func (p Program[T]) run(ctx context.Context, args []string, out, complaints io.W
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// worded is an error with what it says of fields, where its sentence doesn't.
+func worded(err error) string {
+	text := err.Error()
+	var f *fault.Error
+	if !errors.As(err, &f) {
+		return text
+	}
+	for _, field := range f.Fields {
+		if !strings.Contains(text, field.Reason) {
+			text += "; " + field.Name + ": " + field.Reason
+		}
+	}
+	return text
 }
 
 func (p Program[T]) command() *cobra.Command {
@@ -120,15 +138,34 @@ func arguments(c *cobra.Command, args []string) error {
 // configured makes a command whose flags are the configuration.
 func (p Program[T]) configured(from Command[T]) *cobra.Command {
 	c := &cobra.Command{Use: from.Use, Short: from.Short, Long: from.Long, Args: arguments}
+	if from.With != nil {
+		c.Args = words(strings.Fields(from.Use)[1:])
+	}
 	conf.Flags(c.Flags(), p.Defaults)
-	c.RunE = func(c *cobra.Command, _ []string) error {
+	c.RunE = func(c *cobra.Command, args []string) error {
 		cfg, err := conf.Load(conf.Program{Name: p.Name}, c.Flags(), p.Defaults)
 		if err != nil {
 			return err
 		}
+		if from.With != nil {
+			return from.With(c.Context(), cfg, args, c.OutOrStdout())
+		}
 		return from.Run(c.Context(), cfg, c.OutOrStdout())
 	}
 	return c
+}
+
+// words takes as many as there are names for, and says which are missing.
+func words(names []string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return fault.New(fault.BadRequest, "%s needs %s", c.CommandPath(), strings.Join(names[len(args):], " and "))
+		case len(args) > len(names):
+			return fault.New(fault.BadRequest, "%s takes %s and no more: what is %q?", c.CommandPath(), strings.Join(names, " and "), args[len(names)])
+		}
+		return nil
+	}
 }
 
 func printConfig[T any](_ context.Context, cfg T, out io.Writer) error {

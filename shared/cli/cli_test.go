@@ -28,6 +28,12 @@ func greeter() Program[config] {
 			}
 			_, err := io.WriteString(out, "hello "+cfg.Name)
 			return err
+		}}, {Use: "say WORD TWICE", Short: "Say two words", With: func(_ context.Context, cfg config, words []string, out io.Writer) error {
+			if words[0] == words[1] {
+				return fault.New(fault.BadRequest, "that is dull").WithField("TWICE", "is the same")
+			}
+			_, err := io.WriteString(out, cfg.Name+" "+strings.Join(words, "+"))
+			return err
 		}}},
 	}
 }
@@ -42,6 +48,10 @@ func TestPrograms(t *testing.T) {
 		{"greet --name you", 0, "hello you"},
 		{"greet --nam you", 2, `"--name"`},
 		{"greet you", 2, `"you" is no command`},
+		{"say a b --name you", 0, "you a+b"},
+		{"say a", 2, "greeter say needs TWICE"},
+		{"say a b c", 2, `what is "c"?`},
+		{"say a a", 2, "that is dull; TWICE: is the same"},
 		{"gret", 2, `the nearest one is "greet"`},
 		{"greet --name nobody", 2, "can't be greeted"},
 		{"greet --name hell", 1, "it went wrong"},

@@ -30,6 +30,21 @@ func main() {
 				Use: "migrate", Short: "Bring the database to this program's schema, and end", Run: migrate,
 				Long: "Brings the database to this program's schema, as serve does at its start, and ends. A newer schema is refused.",
 			},
+			{
+				Use: "token NAME", Short: "Make an administrator's token straight in the database", With: token,
+				Long: "Makes an API token with that name, which may do everything in the tenant, and prints it, for where all tokens that could make one are lost. It goes to the " +
+					"database itself, beside a hub that runs, and is on record. Make better ones with it and revoke it.",
+			},
+			{
+				Use: "backup FILE", Short: "Write the SQLite database and the hub's root into a new file", With: backup,
+				Long: "Writes the SQLite database as it is at one moment, and the hub's root with its key, into a file that must not exist yet. The hub may run meanwhile. The file is " +
+					"as secret as the root's key. For Postgres it says what to do instead.",
+			},
+			{
+				Use: "restore FILE", Short: "Put back what backup wrote, where there is nothing yet", With: restore,
+				Long: "Puts the database and the root of a backup where the configuration says that they are. What is there isn't written over. Start the hub afterwards: agents come " +
+					"back by themselves, and tell what has changed since.",
+			},
 		},
 		Also: []*cobra.Command{desktopCommand(), debugCommand()},
 	})

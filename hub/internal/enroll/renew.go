@@ -44,9 +44,23 @@ func (s *Service) Admit(ctx context.Context, p tunnel.Peer) error {
 	case generation < c.Generation-stillAdmitted:
 		return fault.New(fault.Forbidden, "the cluster's agent was enrolled anew, or its certificate was renewed more than once since: this one isn't its any more")
 	case generation > c.Generation:
-		return fault.New(fault.Forbidden, "the hub has no record of this certificate: its store is older than the certificate")
+		return s.readopt(ctx, p.Certificate, at, generation, c.Generation)
 	}
 	return nil
+}
+
+// readopt puts a certificate on record that this hub's root signed and its store has no record of: the store went back in time, as it does when a backup
+// is restored. Nothing is given out before it is on record, so there is no other way to come by such a certificate; and without this every agent
+// that has renewed since the backup would need a new join token.
+func (s *Service) readopt(ctx context.Context, cert *x509.Certificate, at store.Scope, generation, known int64) error {
+	err := s.store.Renew(ctx, at, known, store.Certificate{
+		Serial: cert.SerialNumber.Text(16), Scope: at, Generation: generation, NotAfter: cert.NotAfter, Created: cert.NotBefore,
+	})
+	if err == nil {
+		s.log.Warn("the store had no record of an agent's certificate, as after a backup was restored; it is on record again",
+			zap.Stringer("cluster", at.Cluster), zap.Int64("generation", generation), zap.Int64("known", known))
+	}
+	return err
 }
 
 // Renew gives the agent at the other end of the tunnel its next certificate. Who asks is told by the connection's certificate alone.
