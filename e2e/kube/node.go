@@ -257,7 +257,8 @@ func (c *Cluster) StopNode(ctx context.Context) error {
 	}
 	c.running = slices.DeleteFunc(c.running, func(p *process) bool { return slices.Contains(of, p.name) })
 	c.real.off()
-	return nil
+	// As a machine does that starts anew. A kubelet spends seconds on every control group of a container that is no more.
+	return errors.Join(c.real.removeCgroups(), c.real.makeCgroups())
 }
 
 // StartNode starts it again, and returns when its kubelet says that it is ready. Its pods come back after that.

@@ -258,7 +258,7 @@ func (s *story) restartNode(t *testing.T) {
 // rotate: a new join token makes the agent enrol anew, with the key that it is known by; its certificate, which lives shortly now, it renews by itself.
 func (s *story) rotate(t *testing.T) {
 	before := identityNow(t)
-	s.setHub(t, "config.ca.lifetime=40s")
+	s.setHub(t, "config.ca.lifetime=30s")
 	var made invited
 	if err := s.hub.Do(t.Context(), http.MethodPost, "/api/v1/clusters/"+s.cluster+"/join-tokens", map[string]any{}, &made); err != nil {
 		t.Fatal(err)
