@@ -79,30 +79,31 @@ func (p Part) body(ctx context.Context, masked *mask) []byte {
 		return nil // a half of it is of no use
 	}
 	if err != nil {
-		fmt.Fprintf(&out.Buffer, "\nthis part could not be made: %v\n", err)
+		fmt.Fprintf(&out.kept, "\nthis part could not be made: %v\n", err)
 	} else if out.cut {
-		fmt.Fprintf(&out.Buffer, "\nmore than %d bytes: the rest is left out\n", maxPart)
+		fmt.Fprintf(&out.kept, "\nmore than %d bytes: the rest is left out\n", maxPart)
 	}
 	if p.Opaque && err == nil {
-		return out.Bytes()
+		return out.kept.Bytes()
 	}
-	return masked.take(out.Bytes())
+	return masked.take(out.kept.Bytes())
 }
 
 // bounded keeps the beginning of what is written.
 type bounded struct {
-	bytes.Buffer
-	cut bool
+	kept bytes.Buffer
+	cut  bool
 }
 
 // Write implements io.Writer; it takes everything.
 func (b *bounded) Write(p []byte) (int, error) {
-	if left := maxPart - b.Len(); len(p) > left {
+	some := p
+	if left := maxPart - b.kept.Len(); len(p) > left {
 		b.cut = true
-		b.Buffer.Write(p[:left])
-		return len(p), nil
+		some = p[:left]
 	}
-	return b.Buffer.Write(p)
+	b.kept.Write(some)
+	return len(p), nil
 }
 
 // mask takes out what may not be seen: the secrets that are known, and what looks like one. Nothing should be left to it: no part asks for a secret. But a
@@ -127,22 +128,34 @@ func newMask(secrets []string) *mask {
 			}
 		}
 	}
+	if len(pairs) == 0 {
+		return &mask{}
+	}
 	return &mask{strings.NewReplacer(pairs...)}
 }
 
-// looks are what credentials look like: ours, those of HTTP, of addresses, of PEM files, and JSON web tokens.
-var looks = []*regexp.Regexp{
-	regexp.MustCompile(`(kb[a-z][0-9]\.[0-9a-f]{24})\.[A-Za-z0-9_.-]{8,}`),
-	regexp.MustCompile(`(?i)((?:bearer|basic) )[A-Za-z0-9._~+/=-]{8,}`),
-	regexp.MustCompile(`(://[^\s/@:"]*:)[^\s/@"]+(?:@)`),
-	regexp.MustCompile(`(-----BEGIN [A-Z ]*PRIVATE KEY-----)(?s:.*?)-----END [A-Z ]*PRIVATE KEY-----`),
-	regexp.MustCompile(`()\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`),
+// looks are what credentials look like: ours, those of HTTP, of addresses, of PEM files, and JSON web tokens. What doesn't hold the word at all isn't looked at
+// any closer, which is most of it.
+var looks = []struct {
+	word string
+	form *regexp.Regexp
+}{
+	{"kb", regexp.MustCompile(`(kb[a-z][0-9]\.[0-9a-f]{24}\.)[A-Za-z0-9_.-]{8,}()`)},
+	{"earer ", regexp.MustCompile(`([Bb]earer )[A-Za-z0-9._~+/=-]{8,}()`)},
+	{"asic ", regexp.MustCompile(`([Bb]asic )[A-Za-z0-9+/=]{12,}()`)},
+	{"@", regexp.MustCompile(`(://[^\s/@:"]*:)[^\s/@"]+(@)`)},
+	{"PRIVATE KEY", regexp.MustCompile(`(-----BEGIN [A-Z ]*PRIVATE KEY-----)(?s:.*?)(-----END [A-Z ]*PRIVATE KEY-----)`)},
+	{"eyJ", regexp.MustCompile(`()\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*()`)},
 }
 
 func (m *mask) take(text []byte) []byte {
-	out := []byte(m.known.Replace(string(text)))
-	for _, look := range looks {
-		out = look.ReplaceAll(out, []byte("${1}"+stars))
+	if m.known != nil {
+		text = []byte(m.known.Replace(string(text)))
 	}
-	return out
+	for _, look := range looks {
+		if bytes.Contains(text, []byte(look.word)) {
+			text = look.form.ReplaceAll(text, []byte("${1}"+stars+"${2}"))
+		}
+	}
+	return text
 }
