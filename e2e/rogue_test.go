@@ -49,11 +49,20 @@ func enrolRogue(t *testing.T, r *rig, name string) *rogue {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := join.Parse(made.Token)
+	x := &rogue{id: made.ID, endpoint: tunnel.Endpoint{URL: r.hub.Tunnels, ServerName: join.HubName}, instance: rand.Text(), uid: rand.Text()}
+	if err := x.enrol(t, made.Token); err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// enrol gives the rogue a certificate for a token.
+func (x *rogue) enrol(t *testing.T, text string) error {
+	t.Helper()
+	token, err := join.Parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &rogue{id: made.ID, endpoint: tunnel.Endpoint{URL: r.hub.Tunnels, ServerName: join.HubName}, instance: rand.Text(), uid: rand.Text()}
 	key, req := enrolRequest(t, token, x.uid)
 	conn, err := tunnel.DialEnroll(t.Context(), x.endpoint, token.Pin)
 	if err != nil {
@@ -67,7 +76,7 @@ func enrolRogue(t *testing.T, r *rig, name string) *rogue {
 	defer func() { _ = client.Close() }()
 	reply, err := tunnelv1.NewEnrolmentClient(client).Enrol(t.Context(), req)
 	if err != nil {
-		t.Fatal(err)
+		return grpcfault.From(err)
 	}
 	x.cred = tunnel.Credentials{Certificate: tls.Certificate{Certificate: [][]byte{reply.GetCertificate()}, PrivateKey: key}, Roots: x509.NewCertPool()}
 	for _, der := range reply.GetTrustBundle() {
@@ -77,7 +86,7 @@ func enrolRogue(t *testing.T, r *rig, name string) *rogue {
 		}
 		x.cred.Roots.AddCert(root)
 	}
-	return x
+	return nil
 }
 
 func enrolRequest(t *testing.T, token join.Token, uid string) (*ecdsa.PrivateKey, *tunnelv1.EnrolRequest) {
@@ -541,5 +550,41 @@ func TestEnrolmentIsGuarded(t *testing.T) {
 	}
 	if _, err := tunnel.Dial(t.Context(), tunnel.DialConfig{Endpoint: x.endpoint, Credentials: x.cred}); err == nil || !strings.Contains(err.Error(), "deleted") {
 		t.Errorf("an agent of a deleted cluster: %v", err)
+	}
+}
+
+// Whoever has an agent's key, and holds the cluster's session by it, is shut out by a new join token, which the owner's agent is given.
+func TestANewJoinTokenShutsOutAThief(t *testing.T) {
+	t.Parallel()
+	r := start(t, &database{name: "sqlite"})
+	thief := enrolRogue(t, r, "house")
+	session := thief.settle(t).session
+	invite := func() (token string) {
+		t.Helper()
+		var made struct{ Token string }
+		if err := r.hub.Do(t.Context(), http.MethodPost, "/api/v1/clusters/"+thief.id+"/join-tokens", nil, &made); err != nil {
+			t.Fatal(err)
+		}
+		return made.Token
+	}
+	owner := &rogue{id: thief.id, endpoint: thief.endpoint, instance: rand.Text(), uid: thief.uid}
+	lost, token := invite(), invite()
+	if err := owner.enrol(t, lost); !fault.Is(err, fault.Unauthorized) {
+		t.Errorf("a join token after which another was made: %v", err)
+	}
+	if err := owner.enrol(t, token); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-session.Done():
+	case <-time.After(5 * time.Second):
+		t.Error("the thief goes on")
+	}
+	if _, err := tunnel.Dial(t.Context(), tunnel.DialConfig{Endpoint: thief.endpoint, Credentials: thief.cred}); !fault.Is(err, fault.Forbidden) {
+		t.Errorf("the thief comes back: %v", err)
+	}
+	owner.open(t)
+	if got := r.names(t, thief.id); len(got) == 0 {
+		t.Error("what was known of the cluster is gone")
 	}
 }
