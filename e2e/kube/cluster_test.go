@@ -263,12 +263,26 @@ func TestKilledParentLeavesNothing(t *testing.T) {
 	if _, err := Programs(t.Context(), os.Stderr); err != nil {
 		t.Fatal(err)
 	}
+	cmd, group, dir, _ := parent(t, "1")
+	if n := members(t, group); n != 6 { // five components and the anchor
+		t.Errorf("%d processes in the group, want 6", n)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // says that it was killed
+	assertGone(t, group, dir)
+}
+
+// parent is this program once more, with a cluster of its own.
+func parent(t *testing.T, kind string) (cmd *exec.Cmd, group int, dir, link string) {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), childEnv+"=1")
+	cmd = exec.Command(self)
+	cmd.Env = append(os.Environ(), childEnv+"="+kind)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -281,19 +295,10 @@ func TestKilledParentLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var group int
-	var dir string
-	if _, err := fmt.Sscan(line, &group, &dir); err != nil {
+	if _, err := fmt.Sscan(line, &group, &dir, &link); err != nil {
 		t.Fatalf("%q: %v", line, err)
 	}
-	if n := members(t, group); n != 6 { // five components and the anchor
-		t.Errorf("%d processes in the group, want 6", n)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait() // says that it was killed
-	assertGone(t, group, dir)
+	return cmd, group, dir, link
 }
 
 func TestStartTellsWhatDied(t *testing.T) {

@@ -13,8 +13,11 @@ import (
 	"go.uber.org/goleak"
 )
 
-// childEnv makes the test binary start a cluster, say where, and wait to be killed.
-const childEnv = "KUBE_TEST_CHILD"
+// childEnv makes the test binary start a cluster, with a real node if it says so, tell where, and wait to be killed.
+const (
+	childEnv = "KUBE_TEST_CHILD"
+	withNode = "node"
+)
 
 func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
@@ -24,12 +27,16 @@ func TestMain(m *testing.M) {
 }
 
 func child() {
-	c, err := Start(context.Background(), Options{Name: "orphan", Nodes: 1, Log: os.Stderr})
+	c, err := Start(context.Background(), Options{Name: "orphan", Nodes: 1, Node: os.Getenv(childEnv) == withNode, Log: os.Stderr})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	fmt.Println(c.guard.group(), c.dir)
+	link := "-"
+	if c.real != nil {
+		link = c.real.link
+	}
+	fmt.Println(c.guard.group(), c.dir, link)
 	select {}
 }
 

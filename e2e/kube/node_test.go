@@ -44,6 +44,7 @@ func TestARealNode(t *testing.T) {
 	if lacks := NodeLacks(); lacks != "" {
 		t.Skip("NOT RUN, a real node can't run here: " + lacks)
 	}
+	t.Parallel()
 	c, err := Start(t.Context(), Options{Name: "true", Nodes: 1, Node: true, Log: os.Stderr})
 	if err != nil {
 		t.Fatal(err)
@@ -95,13 +96,60 @@ func TestARealNode(t *testing.T) {
 
 	link, dir := c.real.link, c.dir
 	stop()
+	if err := nodeLeft(link, dir); err != nil {
+		t.Error(err)
+	}
+}
+
+// nodeLeft tells what is left of a node on this machine.
+func nodeLeft(link, dir string) error {
 	if out, err := exec.Command("ip", "link", "show", link).CombinedOutput(); err == nil {
-		t.Errorf("the link is left: %s", out)
+		return fmt.Errorf("the link is left: %s", out)
 	}
 	if left, _ := filepath.Glob("/sys/fs/cgroup/*/" + cgroupOf(filepath.Join(dir, nodeDir))); len(left) > 0 {
-		t.Errorf("left are %q", left)
+		return fmt.Errorf("control groups are left: %q", left)
 	}
 	if mounts, _ := os.ReadFile("/proc/mounts"); strings.Contains(string(mounts), dir) {
-		t.Errorf("mounts are left:\n%s", mounts)
+		return fmt.Errorf("mounts are left:\n%s", mounts)
 	}
+	return nil
+}
+
+// Of a node whose maker is killed nothing is left either: the kernel ends its processes, and takes its mounts and its network away with them.
+func TestARealNodeEndsWithItsMaker(t *testing.T) {
+	if lacks := NodeLacks(); lacks != "" {
+		t.Skip("NOT RUN, a real node can't run here: " + lacks)
+	}
+	t.Parallel()
+	cmd, group, dir, link := parent(t, withNode)
+	if nodeLeft(link, dir) == nil {
+		t.Fatal("there is no node")
+	}
+	runtime := processesWith(dir)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // says that it was killed
+	assertGone(t, group, dir)
+	eventually(t, "nothing is left of the node", 15*time.Second, func() error { return nodeLeft(link, dir) })
+	if runtime == 0 {
+		t.Error("no process of the node was seen")
+	}
+	eventually(t, "its processes have ended", 15*time.Second, func() error {
+		if n := processesWith(dir); n > 0 {
+			return fmt.Errorf("%d processes", n)
+		}
+		return nil
+	})
+}
+
+// processesWith counts the processes that were told of a folder.
+func processesWith(dir string) (n int) {
+	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, name := range all {
+		if text, err := os.ReadFile(name); err == nil && strings.Contains(string(text), dir) {
+			n++
+		}
+	}
+	return n
 }

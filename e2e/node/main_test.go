@@ -95,7 +95,7 @@ func prepare(ctx context.Context) (err error) {
 			return err
 		}
 		place.own, place.kubeconfig = c, c.KubeconfigPath()
-		return c.Volume(within, "hub", volumeClass, "1Gi")
+		return nil
 	})
 	if err := g.Wait(); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -70,6 +71,9 @@ func ours(name string) string {
 func (s *story) installHub(t *testing.T) {
 	volume := "persistence.size=1Gi"
 	if place.own != nil {
+		if err := place.own.Volume(t.Context(), strings.ToLower("hub-"+rand.Text()), volumeClass, "1Gi"); err != nil {
+			t.Fatal(err)
+		}
 		volume += ",persistence.storageClass=" + volumeClass
 	}
 	must(t, "helm", "install", "kubilitics-hub", chart("kubilitics-hub"), "--namespace", "kubilitics", "--create-namespace", "--wait", "--timeout", "2m", "--set", ours("kubilitics-hub"), "--set", volume)
@@ -146,6 +150,9 @@ type graph struct {
 // ownPod: what the agent tells of the cluster it tells of itself too, by the rights of its own account.
 func (s *story) ownPod(t *testing.T) {
 	p := onlyPod(t, "kubilitics-agent")
+	if got := must(t, "kubectl", "--namespace", "kubilitics", "get", "networkpolicies", "-o", "jsonpath={.items[*].metadata.name}"); got != "kubilitics-agent kubilitics-hub" {
+		t.Errorf("network policies: %q", got)
+	}
 	if p.Spec.ServiceAccountName != "kubilitics-agent" {
 		t.Errorf("the pod's account is %q", p.Spec.ServiceAccountName)
 	}
@@ -305,7 +312,7 @@ func (s *story) uninstall(t *testing.T) {
 }
 
 // passing are kinds whose objects come and go whoever is there.
-var passing = []string{"events", "leases", "nodes", "componentstatuses", "persistentvolumes", "csinodes", "ipaddresses"}
+var passing = []string{"events", "leases", "nodes", "componentstatuses", "persistentvolumes"}
 
 // objects lists the objects of the whole cluster, and of the namespace that is ours.
 func objects(t *testing.T) (all []string) {
