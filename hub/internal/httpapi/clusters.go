@@ -143,6 +143,9 @@ func (a *API) createCluster(ctx context.Context, in *newCluster) (*invited, erro
 	if !fleet.Can(p, fleet.Enroll, fleet.Scope{Tenant: p.Tenant}) {
 		return nil, fault.New(fault.Forbidden, "this needs the verb %q on all clusters and namespaces", fleet.Enroll)
 	}
+	if err := a.ofKubeconfig(0); err != nil {
+		return nil, err
+	}
 	made, err := a.cfg.Enroller.Mint(ctx, p, in.Body.Name, in.Body.Labels)
 	if err != nil {
 		return nil, err
@@ -161,6 +164,9 @@ func (a *API) inviteAgain(ctx context.Context, in *inviteInput) (*invited, error
 	p := principalOf(ctx)
 	at, err := a.permitted(ctx, p, fleet.Enroll, in.ClusterPath)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.ofKubeconfig(0); err != nil {
 		return nil, err
 	}
 	made, err := a.cfg.Enroller.Invite(ctx, p, at.Cluster)
@@ -227,6 +233,9 @@ type Deletion struct {
 func (a *API) deleteCluster(ctx context.Context, in *ClusterPath) (*body[Deletion], error) {
 	at, err := a.permitted(ctx, principalOf(ctx), fleet.Enroll, *in)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.ofKubeconfig(at.Cluster); err != nil {
 		return nil, err
 	}
 	if err := a.cfg.Store.DeleteCluster(ctx, at); err != nil {

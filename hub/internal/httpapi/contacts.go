@@ -5,6 +5,7 @@ import (
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/query"
+	"github.com/kubilitics/kubilitics/shared/fault"
 )
 
 // Contacts tells of clusters that this process watches itself how it gets on with them.
@@ -47,4 +48,15 @@ func (a *API) contactsAt() int64 {
 		return 0
 	}
 	return a.cfg.Contacts.Revision()
+}
+
+// ofKubeconfig refuses to make or delete by hand what a kubeconfig names; 0 is a new cluster.
+func (a *API) ofKubeconfig(id fleet.ClusterID) error {
+	if a.cfg.Contacts == nil {
+		return nil
+	}
+	if c := a.cfg.Contacts.Of(id); id != 0 && (c == nil || c.State == "removed") {
+		return nil
+	}
+	return fault.New(fault.Conflict, "the clusters here are the contexts of the kubeconfig: add one there, or take it out")
 }
