@@ -4,15 +4,38 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/kubilitics/kubilitics/shared/obs"
+	"github.com/kubilitics/kubilitics/shared/obs/obstest"
 )
 
 // BenchmarkGet is a small GET through hub, tunnel and a stand-in for the agent, by 64 at a time: all of it is this process's time.
-func BenchmarkGet(b *testing.B) {
-	r := newRig(b)
+func BenchmarkGet(b *testing.B) { get(b, newRig(b)) }
+
+// BenchmarkGetTraced is the same with a collector: of none, of one in a hundred and of all requests there are traces.
+func BenchmarkGetTraced(b *testing.B) {
+	for _, share := range []float64{0, 0.01, 1} {
+		b.Run(strconv.FormatFloat(share, 'g', -1, 64), func(b *testing.B) {
+			r := newRig(b)
+			tracer, err := obs.NewTracer("bench", obs.TraceConfig{Endpoint: obstest.NewCollector(b).URL, Sample: share}, zap.NewNop())
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer tracer.Close(b.Context())
+			r.tracer = tracer
+			get(b, r)
+		})
+	}
+}
+
+func get(b *testing.B, r *rig) {
 	answer := []byte(`{"kind":"ConfigMap","metadata":{"name":"a"},"data":{"a":"` + strings.Repeat("x", 500) + `"}}`)
 	r.cluster("eu-1", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

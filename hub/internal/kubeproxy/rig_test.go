@@ -21,6 +21,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/kubeproxy"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/obs"
 	"github.com/kubilitics/kubilitics/shared/tunnel"
 	"github.com/kubilitics/kubilitics/shared/tunnel/tunneltest"
 )
@@ -36,6 +37,7 @@ type rig struct {
 	audit  *records
 	hub    *httptest.Server
 	client *http.Client
+	tracer *obs.Tracer // nil: no traces
 
 	mu       sync.Mutex
 	who      fleet.Principal
@@ -76,6 +78,10 @@ func newRig(t testing.TB, change ...func(*kubeproxy.Config)) *rig {
 			id = r.only().at.Cluster
 		}
 		req.Header.Del("Cluster")
+		if ctx, span := r.tracer.Request(req, "GET", false); ctx != req.Context() {
+			defer span.End(nil)
+			req = req.WithContext(ctx)
+		}
 		r.proxy.Serve(w, req, r.caller(), id)
 	}))
 	r.client = &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100}}
