@@ -87,6 +87,14 @@ exclude: {{ toJson . }}
 {{- if .Values.rules }}
 rules: /etc/kubilitics/rules.yaml
 {{- end }}
+{{- with .Values.trace.endpoint }}
+trace:
+  endpoint: {{ . | quote }}
+  sample: {{ $.Values.trace.sample }}
+{{- end }}
+{{- if .Values.listener.enabled }}
+listen: ":{{ .Values.listener.port }}"
+{{- end }}
 log:
   level: {{ .Values.log.level }}
   format: {{ .Values.log.format }}
