@@ -4,6 +4,7 @@ package throttle
 
 import (
 	"net"
+	"net/netip"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -37,6 +38,7 @@ func New(each, total Rate) *Throttle {
 // Take permits one more by key, or is TooManyRequests with the time to come back. The key's own bucket is asked first: who has
 // emptied his takes nothing from the others'.
 func (t *Throttle) Take(key string) error {
+	key = network(key)
 	own := rate.NewLimiter(rate.Limit(t.each.PerSecond), t.each.Burst)
 	if known, found, _ := t.keys.PeekOrAdd(key, own); found {
 		own = known
@@ -65,8 +67,20 @@ func refuse(wait time.Duration) error {
 	return fault.New(fault.TooManyRequests, "too many requests that weren't authenticated came from this address").After(max(wait, time.Second))
 }
 
-// Host is the address without its port: the key for a caller known by nothing else. Addresses come from the connection, never
-// from a header.
+// network is what of an address tells strangers apart: of IPv6 the first half, since whoever has one such network has 2^64 addresses.
+func network(key string) string {
+	ip, err := netip.ParseAddr(key)
+	if err != nil || ip.Unmap().Is4() {
+		return key
+	}
+	half, err := ip.WithZone("").Prefix(64)
+	if err != nil { // can't be: each address of the family has that many bits
+		return key
+	}
+	return half.String()
+}
+
+// Host is the address without its port: the key for a caller known by nothing else. Addresses come from the connection, or from a proxy that is trusted.
 func Host(addr string) string {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {

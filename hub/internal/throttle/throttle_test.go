@@ -56,3 +56,18 @@ func TestHost(t *testing.T) {
 		}
 	}
 }
+
+func TestOneNetworkIsOneStranger(t *testing.T) {
+	th := New(Rate{PerSecond: 0.001, Burst: 1}, Rate{PerSecond: 1000, Burst: 1000})
+	for _, c := range []struct {
+		key  string
+		pass bool
+	}{
+		{"2001:db8:1:2::1", true}, {"2001:db8:1:2:ffff::9", false}, {"2001:db8:1:3::1", true}, {"fe80::1%eth0", true}, {"fe80::2%eth1", false},
+		{"192.0.2.1", true}, {"192.0.2.2", true}, {"::ffff:192.0.2.3", true}, {"::ffff:192.0.2.4", true}, {"pipe", true}, {"pipe", false},
+	} {
+		if err := th.Take(c.key); (err == nil) != c.pass {
+			t.Errorf("%s: %v", c.key, err)
+		}
+	}
+}
