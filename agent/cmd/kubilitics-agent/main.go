@@ -26,6 +26,7 @@ func main() {
 }
 
 func run(ctx context.Context, cfg agent.Config, _ io.Writer) error {
+	settle()
 	collect()
 	log, err := obs.NewLogger(cfg.Log.Level, cfg.Log.Format)
 	if err != nil {

@@ -167,8 +167,8 @@ func (s *passage) dress(out *http.Request) {
 	h.Set(kube.UserHeader, p.Name)
 	h[kube.GroupHeader] = slices.Clone(p.Groups)
 	h.Set(kube.RequestHeader, s.by.Request)
-	h.Set("X-Request-Id", s.by.Request)
-	h.Set("Audit-Id", s.by.Request)
+	h.Del("X-Request-Id") // the client's; ours comes to the cluster as Audit-Id, which the agent makes of it
+	h.Del("Audit-Id")
 	obs.Inject(s.ctx, h)
 	if out.Method != http.MethodGet && out.Method != http.MethodHead {
 		// net/http would send such a request twice, taking their word for it.
