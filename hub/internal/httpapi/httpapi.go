@@ -139,6 +139,7 @@ type Config struct {
 	PingEvery      time.Duration // on idle streams; 20 s
 	Streams        int           // open at once; 10,000
 	StreamsEach    int           // of one principal; 1,000
+	RequestsEach   int           // of one user's that are under way, streams apart; 200
 	Subscriptions  int           // of one WebSocket; 64
 	Strangers      int           // requests being authenticated at once; 256
 }
@@ -150,6 +151,7 @@ func (c Config) complete() Config {
 	c.PingEvery = or(c.PingEvery, 20*time.Second)
 	c.Streams = or(c.Streams, 10_000)
 	c.StreamsEach = or(c.StreamsEach, 1000)
+	c.RequestsEach = or(c.RequestsEach, 200)
 	c.Subscriptions = or(c.Subscriptions, 64)
 	c.Strangers = or(c.Strangers, 256)
 	if c.Public == nil {
@@ -195,6 +197,7 @@ type API struct {
 	streams sync.WaitGroup
 	open    int
 	each    map[owner]int // open streams by principal
+	asking  map[owner]int // requests under way by user
 }
 
 // New makes the handler.
@@ -203,7 +206,7 @@ func New(cfg Config) *API {
 	a := &API{
 		cfg: cfg, router: chi.NewRouter(), origins: newOrigins(cfg.AllowedOrigins), strangers: make(chan struct{}, cfg.Strangers),
 		painters: make(chan struct{}, maxPainters),
-		replays:  newReplays(), metrics: newMetrics(cfg.Registerer), closing: make(chan struct{}), each: map[owner]int{},
+		replays:  newReplays(), metrics: newMetrics(cfg.Registerer), closing: make(chan struct{}), each: map[owner]int{}, asking: map[owner]int{},
 	}
 	a.router.Use(a.observe, a.recoverPanics, secureHeaders, a.origins.handler(), a.deadline, plainPath, head)
 	a.router.NotFound(func(w http.ResponseWriter, r *http.Request) {
@@ -213,7 +216,7 @@ func New(cfg Config) *API {
 	a.system(a.router)
 	a.charts(a.router)
 	a.router.Group(func(r chi.Router) {
-		r.Use(bearerFromProtocol, a.authenticate, a.recorded, a.idempotent)
+		r.Use(bearerFromProtocol, a.authenticate, a.fair, a.recorded, a.idempotent)
 		a.huma = humachi.New(r, a.humaConfig())
 		a.huma.UseMiddleware(a.rejectUnknown)
 		a.clusters()

@@ -114,6 +114,41 @@ func TestRequestsEnd(t *testing.T) {
 	}
 }
 
+// slow is a database that answers when it is told to.
+type slow struct {
+	store.Store
+	entered, leave chan struct{}
+}
+
+func (s slow) ReadAt(ctx context.Context, t fleet.TenantID, w store.When, f func(context.Context, store.Snapshot) error) error {
+	s.entered <- struct{}{}
+	<-s.leave
+	return s.Store.ReadAt(ctx, t, w, f)
+}
+
+func TestOneUserLeavesRoomForTheOthers(t *testing.T) {
+	var db slow
+	r := newRig(t, options{noShop: true, api: func(c *Config) {
+		db = slow{c.Store.(store.Store), make(chan struct{}), make(chan struct{})}
+		c.Query, c.RequestsEach = query.New(db), 1
+	}})
+	other := r.token("other", "list,get * *")
+	answers := make(chan reply, 2)
+	go func() { answers <- r.get(r.admin, "/api/v1/clusters") }()
+	<-db.entered
+	a := r.get(r.token("bootstrap-admin", "* * *"), "/api/v1/clusters") // another token of the name
+	if a.expect(t, 429, "1 requests under way"); a.header.Get("Retry-After") != "1" {
+		t.Errorf("Retry-After %q", a.header.Get("Retry-After"))
+	}
+	go func() { answers <- r.get(other, "/api/v1/clusters") }()
+	<-db.entered
+	close(db.leave)
+	(<-answers).expect(t, 200)
+	(<-answers).expect(t, 200)
+	go func() { <-db.entered }()
+	r.get(r.admin, "/api/v1/clusters").expect(t, 200)
+}
+
 func TestEditDistance(t *testing.T) {
 	known := map[string]bool{"namespace": true, "labelSelector": true, "limit": true}
 	for name, want := range map[string]string{"namespaces": `"namespace"`, "labelselector": `"labelSelector"`, "lmit": `"limit"`, "selector": `"labelSelector"`, "colour": ""} {
