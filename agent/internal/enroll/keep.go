@@ -19,18 +19,18 @@ type Keep interface {
 }
 
 // Memory keeps it nowhere: the member ends with its process, and the next one enrols anew.
-func Memory() Keep { return new(memory) }
+func Memory() Keep { return new(unkept) }
 
-type memory struct{ text []byte }
+type unkept struct{ text []byte }
 
-func (m *memory) Load(context.Context) ([]byte, error) {
+func (m *unkept) Load(context.Context) ([]byte, error) {
 	if m.text == nil {
 		return nil, fault.New(fault.NotFound, "nothing is kept yet")
 	}
 	return m.text, nil
 }
 
-func (m *memory) Save(_ context.Context, text []byte) error {
+func (m *unkept) Save(_ context.Context, text []byte) error {
 	m.text = text
 	return nil
 }
