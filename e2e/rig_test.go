@@ -20,6 +20,7 @@ type rig struct {
 	log     *logbook // of the hub, over its restarts
 	members []*member
 	strays  []*stack.Agent // processes besides the members' own
+	options stack.HubOptions
 }
 
 // member is a cluster at a rig's hub.
@@ -71,7 +72,8 @@ func newRig(ctx context.Context, dir string, db *database, args ...string) (*rig
 	within, cancel := stack.Within(ctx, 30*time.Second)
 	defer cancel()
 	var err error
-	r.hub, err = stack.StartHub(within, stack.HubOptions{Program: world.programs.Hub, Dir: dir, Database: db.url, Log: r.log, Args: args})
+	r.options = stack.HubOptions{Program: world.programs.Hub, Dir: dir, Database: db.url, Log: r.log, Args: args}
+	r.hub, err = stack.StartHub(within, r.options)
 	return r, err
 }
 
