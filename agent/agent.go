@@ -4,10 +4,7 @@ package agent
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -62,7 +59,7 @@ func New(cfg Config, log *zap.Logger) (a *Agent, err error) {
 	if a.rest, err = restConfig(cfg); err != nil {
 		return nil, err
 	}
-	if a.endpoint, err = endpoint(cfg); err != nil {
+	if a.endpoint, err = endpoint(cfg, log.Named("tls")); err != nil {
 		return nil, err
 	}
 	if a.table, err = cfg.ruleTable(); err != nil {
@@ -110,7 +107,7 @@ func restConfig(cfg Config) (*rest.Config, error) {
 	return out, nil
 }
 
-func endpoint(cfg Config) (tunnel.Endpoint, error) {
+func endpoint(cfg Config, log *zap.Logger) (tunnel.Endpoint, error) {
 	e := tunnel.Endpoint{URL: cfg.Hub}
 	if cfg.Proxy != "" {
 		u, err := url.Parse(cfg.Proxy)
@@ -122,15 +119,11 @@ func endpoint(cfg Config) (tunnel.Endpoint, error) {
 	if cfg.HubCA == "" {
 		return e, nil
 	}
-	pem, err := os.ReadFile(cfg.HubCA)
-	if err != nil {
-		return e, fault.Wrap(err, fault.BadRequest, "the file of hub-ca can't be read").WithField("hub-ca", "can't be read")
+	r := &roots{file: cfg.HubCA, log: log}
+	if err := r.read(); err != nil {
+		return e, err
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return e, fault.New(fault.BadRequest, "the file of hub-ca holds no certificate").WithField("hub-ca", "holds no certificate")
-	}
-	e.OuterTLS = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	e.OuterRoots = r.latest
 	return e, nil
 }
 

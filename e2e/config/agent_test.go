@@ -71,8 +71,15 @@ func agentTries() map[string]func(*testing.T) {
 			_, logs, stop := r.real(t, "", at)
 			eventually(t, "the hub's certificate isn't believed", func() error { return says(logs, "certificate") })
 			stop()
+			other, _, _ := certificate(t)
+			right, err := os.ReadFile(ca)
+			if err != nil {
+				t.Fatal(err)
+			}
 			made := create(t, r)
-			r.join(t, "", at, "--token="+made.Token, "--hub-ca="+ca)
+			logs, _ = r.join(t, "", at, "--token="+made.Token, "--hub-ca="+other)
+			eventually(t, "nor by another root", func() error { return says(logs, "certificate") })
+			write(t, other, string(right)) // which is read at each dial
 			r.live(t, made.ID)
 		},
 		"token": func(t *testing.T) {

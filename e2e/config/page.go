@@ -105,7 +105,7 @@ keep:
 ` + "```" + `
 
 Whatever can't be right is refused at the start, all of it at once, with exit code 2. A key that doesn't exist, wherever it stands, is an error that names the nearest one that does. Nothing is
-read again while a program runs, save the files of ` + "`tls-cert`, `tls-key` and `public-ca`" + `, and what the meaning of a key says.
+read again while a program runs, save the files of ` + "`tls-cert`, `tls-key`, `public-ca` and `hub-ca`" + `, and what the meaning of a key says.
 
 ` + "`kubilitics-hub config print` and `kubilitics-agent config print`" + ` show what is in effect, with everything secret masked. Secrets are better given by the environment or the file, which
 should be readable by the program alone, than by flags, which every process of the machine can see.

@@ -10,6 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/kubilitics/kubilitics/agent/agenttest"
 	"github.com/kubilitics/kubilitics/hub"
 )
 
@@ -172,4 +176,24 @@ func TestRestoredFromBeforeARenewal(t *testing.T) {
 		return says(again.logs, "the store had no record of an agent's certificate", "known:1")
 	})
 	eventually(t, "it is renewed in its turn", func() error { return says(again.logs, "certificate renewed", "generation:3") })
+}
+
+// TestDeletedCluster: the agent of a cluster that was deleted says so, and waits for long.
+func TestDeletedCluster(t *testing.T) {
+	t.Parallel()
+	r := serve(t, t.TempDir(), "")
+	made := create(t, r)
+	core, logs := observer.New(zap.InfoLevel)
+	a, err := agenttest.New(agenttest.Config{Hub: r.hub.TunnelAddress(), Token: made.Token, Dir: t.TempDir(), Objects: 20, Log: zap.New(core)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inBackground(t, a.Run)
+	r.live(t, made.ID)
+	if err := r.Do(t.Context(), "DELETE", "/api/v1/clusters/"+made.ID, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the agent says it", func() error {
+		return says(logs, "the hub doesn't know this cluster any more", "after:30m0s", "was deleted at the hub")
+	})
 }

@@ -7,8 +7,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // collector takes traces.
@@ -104,6 +106,14 @@ func agentTraces() map[string]func(*testing.T) {
 		r := serve(t, t.TempDir(), "")
 		id, _, stop := r.real(t, "", args...)
 		r.live(t, id)
+		name := fmt.Sprint("traced-", time.Now().UnixNano()) // changes are traced
+		if err := cluster.Apply(t.Context(), []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: "+name+", namespace: shown}\n")); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the change is told", func() error {
+			got := names(t, r, "ConfigMap")
+			return want(strings.Contains(got, name), got)
+		})
 		return stop
 	})
 }

@@ -3,6 +3,7 @@ package tunnel
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"net/url"
 	"time"
@@ -18,8 +19,8 @@ type Endpoint struct {
 	// Proxy is an HTTP proxy that is asked to CONNECT, http:// or https://, with user information if it wants any; nil
 	// goes straight.
 	Proxy *url.URL
-	// OuterTLS verifies the ingress of a wss:// URL and an https:// proxy; nil trusts the system's roots.
-	OuterTLS *tls.Config
+	// OuterRoots gives, at each dial, the roots by which the ingress of a wss:// URL and an https:// proxy are verified; nil trusts the system's.
+	OuterRoots func() *x509.CertPool
 	// Dial replaces all of the above by a way to make a connection, such as a Pipe's.
 	Dial func(context.Context) (net.Conn, error)
 	// ServerName is the name in the hub's certificate.

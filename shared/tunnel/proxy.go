@@ -61,10 +61,11 @@ func orPort(u *url.URL, known map[string]string) string {
 
 // outer is the TLS configuration of what stands between agent and hub.
 func (e *Endpoint) outer() *tls.Config {
-	if e.OuterTLS == nil {
-		return &tls.Config{MinVersion: tls.VersionTLS12}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+	if e.OuterRoots != nil {
+		cfg.RootCAs = e.OuterRoots()
 	}
-	return e.OuterTLS.Clone()
+	return cfg
 }
 
 // askProxy runs the CONNECT. The far end says nothing before we do, so nothing can follow the proxy's answer too soon.

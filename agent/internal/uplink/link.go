@@ -368,6 +368,10 @@ func (l *Link) keepDialling(ctx context.Context) {
 		}
 		l.metrics.failed(err)
 		l.cfg.Log.Warn("no session with the hub", zap.Bool("hadOne", epoch != 0), zap.Int64("epoch", epoch), zap.Error(err), zap.Duration("after", time.Since(began).Round(time.Millisecond)))
+		if again := fault.RetryAfter(err); fault.Is(err, fault.Gone) && again > 0 {
+			l.cfg.Log.Error("the hub doesn't know this cluster any more: uninstall the agent, or give it a new join token; until then it asks again now and then",
+				zap.Duration("after", again), zap.Error(err))
+		}
 		if epoch != 0 {
 			backoff.Reset()
 		}

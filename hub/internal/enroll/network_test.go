@@ -176,8 +176,43 @@ func lifeOfAnAgent(t *testing.T, db whole, by fleet.Principal) {
 	if err := db.DeleteCluster(t.Context(), scope); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := dial(t, at, s, a, der); !fault.Is(err, fault.Forbidden) {
+	if _, err := dial(t, at, s, a, der); !fault.Is(err, fault.Gone) || fault.RetryAfter(err) != deletedWait {
 		t.Errorf("the agent of a deleted cluster got %v", err)
+	}
+}
+
+// A store that went back in time doesn't know the newest certificate of an agent: it takes it on record, and who was shut out by it stays out.
+func TestAStoreOfYesterday(t *testing.T) {
+	s, m := service(t, Config{})
+	inv, token := mint(t, s, "east")
+	a := newAgent(t)
+	reply, err := s.Enrol(t.Context(), a.request(t, token))
+	if err != nil {
+		t.Fatal(err)
+	}
+	scope, peers := store.Scope{Tenant: admin.Tenant, Cluster: inv.Cluster.ID}, []tunnel.Peer{{Certificate: certificate(t, reply.Certificate)}}
+	backup := m.clusters[scope]
+	for range 3 {
+		next, err := s.renew(t.Context(), peers[len(peers)-1].Certificate, &tunnelv1.RenewRequest{Csr: newAgent(t).csr(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		peers = append(peers, tunnel.Peer{Certificate: certificate(t, next.Certificate)})
+	}
+	m.clusters[scope], m.certs = backup, map[string]store.Certificate{}
+	if err := s.Admit(t.Context(), peers[3]); err != nil {
+		t.Fatal(err)
+	}
+	if c := m.clusters[scope]; c.Generation != 4 || len(m.certs) != 1 {
+		t.Errorf("on record is generation %d, and %d certificates", c.Generation, len(m.certs))
+	}
+	for i, want := range []bool{false, false, true, true} {
+		if err := s.Admit(t.Context(), peers[i]); (err == nil) != want {
+			t.Errorf("generation %d: %v", i+1, err)
+		}
+	}
+	if _, err := s.renew(t.Context(), peers[3].Certificate, &tunnelv1.RenewRequest{Csr: newAgent(t).csr(t)}); err != nil {
+		t.Errorf("it can't be renewed: %v", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package enroll
 import (
 	"context"
 	"crypto/x509"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -28,6 +29,10 @@ func (s *Service) Verify(cert *x509.Certificate) (store.Scope, int64, error) {
 // stillAdmitted is how many generations before a cluster's newest are admitted: the one that was just renewed, since the answer may have got lost.
 const stillAdmitted = 1
 
+// deletedWait is when an agent whose cluster was deleted may ask again. It isn't told to end: where it runs as a Pod it would be started again at once and
+// read its whole cluster anew each time; and a hub that is restored from a backup may know the cluster again.
+const deletedWait = 30 * time.Minute
+
 // Admit is for the tunnel's server: it refuses agents whose certificate isn't this hub's, those whose cluster was deleted, and those in whose place
 // another was enrolled.
 func (s *Service) Admit(ctx context.Context, p tunnel.Peer) error {
@@ -38,7 +43,7 @@ func (s *Service) Admit(ctx context.Context, p tunnel.Peer) error {
 	c, err := s.store.Cluster(ctx, at)
 	switch {
 	case fault.Is(err, fault.NotFound):
-		return fault.New(fault.Forbidden, "the cluster %s was deleted at the hub", at.Cluster)
+		return fault.New(fault.Gone, "the cluster %s was deleted at the hub", at.Cluster).After(deletedWait)
 	case err != nil:
 		return err
 	case generation < c.Generation-stillAdmitted:
