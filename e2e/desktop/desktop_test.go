@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/client-go/tools/clientcmd/api"
+
 	"github.com/kubilitics/kubilitics/e2e/stack"
 )
 
@@ -66,6 +68,33 @@ func TestEveryContextIsACluster(t *testing.T) {
 		return err
 	}))
 	kubectl("--context", "two", "delete", "configmap", name)
+}
+
+// Who may read one namespace alone is connected all the same, and sees what may be seen: through the hub as without it.
+func TestFewRightsAreEnough(t *testing.T) {
+	r := newRig(t)
+	ctx := r.within(time.Minute)
+	for _, args := range [][]string{
+		{"create", "namespace", "few"}, {"create", "serviceaccount", "reader", "-n", "few"},
+		{"create", "rolebinding", "reader", "-n", "few", "--clusterrole=view", "--serviceaccount=few:reader"},
+	} {
+		_, err := plane.Kubectl(ctx, nil, args...)
+		r.must(err)
+	}
+	token, err := plane.Kubectl(ctx, nil, "create", "token", "reader", "-n", "few")
+	r.must(err)
+	r.must(r.Living("few", plane))
+	r.AuthInfos["few"] = &api.AuthInfo{Token: strings.TrimSpace(string(token))}
+	r.write()
+	d := r.start()
+	id := r.awaits(d, map[string]string{"few": "live"})["few"].ID
+	if _, err := d.Text(ctx, "/k8s/clusters/"+id+"/api/v1/namespaces/few/configmaps"); err != nil {
+		t.Error(err)
+	}
+	var problem *stack.Problem
+	if _, err := d.Text(ctx, "/k8s/clusters/"+id+"/api/v1/namespaces/kube-system/configmaps"); !errors.As(err, &problem) || problem.Status != http.StatusForbidden {
+		t.Errorf("another namespace: %v", err)
+	}
 }
 
 // An edit of the kubeconfig is followed: contexts come, go, change; a file that is half written takes nothing away.

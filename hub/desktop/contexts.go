@@ -304,10 +304,10 @@ func (c *contexts) attend(ctx context.Context, t *tended) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watch := &identity{id: t.id, known: t.known, contacts: contacts, replaced: func() { cancel(errReplaced) }}
+	watch := &identity{id: t.id, known: t.known, contacts: contacts, log: c.log.With(zap.String("context", t.name)), replaced: func() { cancel(errReplaced) }}
 	cfg := agent.DefaultConfig()
 	cfg.Access, cfg.Token = "operate", token // the person's own rights are what the kubeconfig gives
-	a, err := agent.Embed(cfg, agent.Embedding{REST: t.rest, Dial: c.desk.pipe.Dial, Rules: c.table, Identity: watch.of, Contact: watch.hear}, c.log.Named(t.name))
+	a, err := agent.Embed(cfg, agent.Embedding{REST: t.rest, Dial: c.desk.pipe.Dial, Rules: c.table, Identity: watch.of, Contact: watch.hear}, c.agentLog(t.name))
 	if err != nil {
 		return err
 	}
@@ -322,10 +322,21 @@ func (c *contexts) attend(ctx context.Context, t *tended) error {
 	return err
 }
 
+// agentLog is the log of a context's agent. That a cluster can't be reached is no news on a machine that comes and goes, and the contact tells it: unless more
+// was asked for, only failures are logged.
+func (c *contexts) agentLog(name string) *zap.Logger {
+	log := c.log.Named(name)
+	if log.Core().Enabled(zap.InfoLevel) {
+		return log
+	}
+	return log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))
+}
+
 // identity is by what a context's cluster is known. The context is the cluster: two of them may lead to one, so that its own UID isn't enough.
 type identity struct {
 	id       fleet.ClusterID
 	contacts *contacts
+	log      *zap.Logger
 	replaced func()
 
 	mu    sync.Mutex
@@ -352,7 +363,9 @@ func (i *identity) now() string {
 func (i *identity) hear(n agent.Contact) {
 	if n.Err != nil {
 		code, reason := why(n.Err)
-		i.contacts.set(i.id, failed, code, reason)
+		if i.contacts.set(i.id, failed, code, reason) {
+			i.log.Info("a cluster can't be used", zap.String("code", code), zap.String("reason", reason))
+		}
 		return
 	}
 	if had, _, _ := strings.Cut(i.now(), "@"); had != "" && n.KubeUID != "" && had != n.KubeUID {

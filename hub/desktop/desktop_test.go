@@ -202,7 +202,7 @@ func TestContacts(t *testing.T) {
 // Two contexts may lead to one cluster, and one context to another cluster than before.
 func TestIdentity(t *testing.T) {
 	replaced := 0
-	i := &identity{id: 7, contacts: newContacts(), replaced: func() { replaced++ }}
+	i := &identity{id: 7, contacts: newContacts(), log: zap.NewNop(), replaced: func() { replaced++ }}
 	known := i.of("uid-1")
 	if other := (&identity{id: 8}).of("uid-1"); known == other || !strings.HasPrefix(known, "uid-1@") {
 		t.Error(known, other)
