@@ -104,34 +104,6 @@ func TestKubectlThroughTheCommand(t *testing.T) {
 	}
 }
 
-// The lines that the README has people paste do what it says, but for the first, which builds.
-func TestLinesOfTheReadme(t *testing.T) {
-	t.Parallel()
-	text, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, _ := strings.Cut(string(text), "## kubectl through the hub")
-	_, section, _ = strings.Cut(section, "make build && export PATH=$PWD/bin:$PATH\n")
-	section, _, ok := strings.Cut(section, "```")
-	if !ok || strings.Count(section, "\n") < 4 {
-		t.Fatalf("the README's lines aren't found: %q", section)
-	}
-	hub, eu := world.reference.hub, world.reference.members[0]
-	p := newPerson(t, world.eu.Cluster)
-	lines := strings.NewReplacer("http://127.0.0.1:8400", hub.URL+" --token-stdin", "tidewater-eu", eu.name).Replace(section)
-	for line := range strings.Lines(lines) {
-		line, _, _ = strings.Cut(line, "#")
-		out, complaints, err := p.types(hub.Token, strings.Fields(line)...)
-		if err != nil {
-			t.Errorf("%q: %v\n%s%s", line, err, out, complaints)
-		}
-		if strings.HasPrefix(line, "kubectl") && !strings.Contains(out, "storefront") {
-			t.Errorf("%q prints\n%s", line, out)
-		}
-	}
-}
-
 // everything is what is in the person's files, one after another.
 func (p *person) everything() string {
 	p.t.Helper()

@@ -23,7 +23,7 @@ import (
 )
 
 // shortLived makes certificates of agents end within a test, so that they are renewed several times meanwhile.
-const shortLived = "8s"
+const shortLived = "20s"
 
 // A hub that is restored from a backup older than what its agents remember agrees with them again, by itself: what changed since is told, certificates renewed since are taken. What enrolled since
 // is unknown to it, and enrols anew.
@@ -40,7 +40,7 @@ func TestRestoredFromABackup(t *testing.T) {
 		r.live(t, late)
 		r.mirrors(t, m, world.eu)
 		then, renewals := r.position(t), m.log.count("certificate was renewed")
-		eventually(t, "the agent's certificate is another one", 20*time.Second, func() error {
+		eventually(t, "the agent's certificate is another one", 40*time.Second, func() error {
 			if n := m.log.count("certificate was renewed"); n <= renewals {
 				return fmt.Errorf("it was renewed %d times", n)
 			}
@@ -97,15 +97,15 @@ func TestTheHubsRootIsReplaced(t *testing.T) {
 	t.Parallel()
 	other := start(t, &database{name: "sqlite", tag: tag("sqlite")}) // any hub makes a root
 	next, nextRoot := rootOf(t, other)
-	r := start(t, &database{name: "sqlite", tag: tag("sqlite")}, "--ca-lifetime", shortLived)
+	r := start(t, &database{name: "sqlite", tag: tag("sqlite")}, "--ca-lifetime", "12s")
 	m := r.join(t, world.eu, world.eu.agent)
 	r.live(t, m)
 	former, formerRoot := rootOf(t, r)
 	for _, step := range [][]string{{"--ca-file", former, "--ca-trusted", nextRoot}, {"--ca-file", next, "--ca-trusted", formerRoot}, {"--ca-file", next}} {
 		renewals := m.log.count("certificate was renewed")
-		r.restartWith(t, append([]string{"--ca-lifetime", shortLived}, step...)...)
+		r.restartWith(t, append([]string{"--ca-lifetime", "12s"}, step...)...)
 		r.live(t, m)
-		eventually(t, fmt.Sprintf("it renews with %q", step), 30*time.Second, func() error {
+		eventually(t, fmt.Sprintf("it renews with %q", step), 60*time.Second, func() error {
 			if n := m.log.count("certificate was renewed"); n < renewals+2 {
 				return fmt.Errorf("%d renewals", n-renewals)
 			}

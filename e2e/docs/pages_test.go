@@ -120,7 +120,7 @@ func (r *reader) types(t *testing.T, s *session, text string) (printed, error) {
 			installed <- nil
 			return
 		}
-		go func() { installed <- r.install(around, outFile) }()
+		go func() { installed <- r.install(around, outFile, strings.Count(text, "kubilitics enroll ")) }()
 	})
 	stop()
 	if failed := <-installed; failed != nil {

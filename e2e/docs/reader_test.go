@@ -339,8 +339,8 @@ func (r *reader) substitute(ctx context.Context, text string) (string, error) {
 	return text, nil
 }
 
-// install stands for who runs the command that a page's block prints, while the block waits for the agent.
-func (r *reader) install(ctx context.Context, outFile string) error {
+// install stands for who runs the last of n commands that a page's block prints, while the block waits for the agent.
+func (r *reader) install(ctx context.Context, outFile string, n int) error {
 	for tick := time.NewTicker(50 * time.Millisecond); ; {
 		select {
 		case <-ctx.Done():
@@ -348,8 +348,9 @@ func (r *reader) install(ctx context.Context, outFile string) error {
 			return nil
 		case <-tick.C:
 		}
-		if token := toldJoin.FindString(read(outFile)); token != "" {
+		if tokens := toldJoin.FindAllString(read(outFile), -1); len(tokens) == n {
 			tick.Stop()
+			token := tokens[n-1]
 			a, err := stack.StartAgent(stack.AgentOptions{Program: world.programs.Agent, Dir: filepath.Join(r.dir, "installed"), Hub: r.hub.Tunnels, Kubeconfig: r.own.agent, Token: token})
 			if err == nil {
 				r.agents = append(r.agents, a)
