@@ -186,6 +186,10 @@ func (f forwarder) RoundTrip(out *http.Request) (*http.Response, error) {
 	resp, err := f.through(s, out).RoundTrip(out)
 	if err != nil {
 		worded := s.word(err)
+		if errors.Is(worded, errLeft) { // nobody was answered
+			s.over(errLeft)
+			return nil, worded
+		}
 		s.status = int(kube.Status(worded).Code)
 		s.over(err)
 		return nil, worded
@@ -216,7 +220,7 @@ func (s *passage) word(err error) error {
 	case errors.As(context.Cause(s.ctx), &why): // ended from here
 		return why
 	case s.ctx.Err() != nil:
-		return fault.Wrap(err, fault.Unavailable, "the client left")
+		return errLeft
 	case errors.As(err, &dial) && fault.Is(dial.error, fault.TooManyRequests):
 		return fault.Wrap(err, fault.TooManyRequests, "the tunnel of cluster %s carries as much as it can", s.cluster).After(time.Second)
 	case errors.As(err, &dial):

@@ -43,6 +43,7 @@ type passage struct {
 
 var (
 	errUnanswered = fault.New(fault.Unavailable, "the request wasn't answered")
+	errLeft       = fault.New(fault.Unavailable, "the client left before it was answered")
 	errClosing    = fault.New(fault.Unavailable, "this hub is shutting down").After(time.Second)
 )
 

@@ -72,6 +72,29 @@ func TestWhatIsOnRecord(t *testing.T) {
 	}
 }
 
+// Who leaves before there is an answer was answered nothing: no status stands for it.
+func TestWhoLeavesIsOnRecord(t *testing.T) {
+	r := newRig(t)
+	began := make(chan struct{})
+	r.cluster("eu-1", func(_ http.ResponseWriter, req *http.Request) {
+		close(began)
+		<-req.Context().Done()
+	})
+	ctx, leave := context.WithCancel(t.Context())
+	go func() {
+		<-began
+		leave()
+	}()
+	if resp, err := r.send(ctx, "GET", pods+"/a", nil); err == nil {
+		t.Fatal(resp.Status)
+	}
+	want := "boss get pods shop/a 0 the client left before it was answered failed"
+	eventually(t, want, func() bool {
+		all := r.audit.all()
+		return len(all) == 1 && recordText(all[0]) == want
+	})
+}
+
 func recordText(r store.AuditRecord) string {
 	parts := []string{r.Who, r.Verb}
 	if r.Group != "" {

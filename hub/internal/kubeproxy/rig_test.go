@@ -57,6 +57,7 @@ type cluster struct {
 	session atomic.Pointer[tunnel.Session] // of the hub's side; nil while it is offline
 	agent   *tunnel.Session
 	handler atomic.Pointer[http.HandlerFunc]
+	serve   *http.Server
 }
 
 func newRig(t testing.TB, change ...func(*kubeproxy.Config)) *rig {
@@ -129,9 +130,9 @@ func (r *rig) cluster(name string, h http.HandlerFunc) *cluster {
 	r.mu.Lock()
 	r.clusters[c.at] = c
 	r.mu.Unlock()
-	serve := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { (*c.handler.Load())(w, req) })}
-	go func() { _ = serve.Serve(c.door) }()
-	r.t.Cleanup(func() { _ = serve.Close() })
+	c.serve = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { (*c.handler.Load())(w, req) })}
+	go func() { _ = c.serve.Serve(c.door) }()
+	r.t.Cleanup(func() { _ = c.serve.Close() })
 	c.connect()
 	return c
 }
