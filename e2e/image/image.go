@@ -3,6 +3,7 @@
 package image
 
 import (
+	"compress/gzip"
 	"fmt"
 	"time"
 
@@ -33,9 +34,10 @@ type File struct {
 	Mode   int64  // 0: 0755 of folders and of what somebody may execute, 0644 of other files. Of a folder's files it is always so
 }
 
-// Save writes the image as a docker-archive, which `docker load` and `ctr images import` take, and gives its digest, "sha256:…".
+// Save writes the image as a docker-archive, which `docker load` and `ctr images import` take, and gives its digest, "sha256:…". Nothing in it is compressed,
+// since it goes no further than an engine on this machine; so the digest is another than that of the same files in a Set.
 func (i Image) Save(path string) (digest string, err error) {
-	img, err := i.build()
+	img, err := i.build(gzip.NoCompression)
 	if err != nil {
 		return "", err
 	}
@@ -57,12 +59,12 @@ func archive(path, called string, img v1.Image) error {
 	return nil
 }
 
-func (i Image) build() (v1.Image, error) {
+func (i Image) build(level int) (v1.Image, error) {
 	platform, err := v1.ParsePlatform(i.Platform)
 	if err != nil {
 		return nil, fmt.Errorf("image %s: platform %q: %w", i.Name, i.Platform, err)
 	}
-	layer, err := layerOf(i.Files)
+	layer, err := layerOf(i.Files, level)
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", i.Name, err)
 	}

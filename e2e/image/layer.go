@@ -3,7 +3,6 @@ package image
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"fmt"
 	"io"
 	"io/fs"
@@ -27,7 +26,7 @@ type entry struct {
 }
 
 // layerOf packs files into one layer: sorted, of one date and owner, so that nothing but names, modes and contents counts.
-func layerOf(files []File) (v1.Layer, error) {
+func layerOf(files []File, level int) (v1.Layer, error) {
 	all, err := entries(files)
 	if err != nil {
 		return nil, err
@@ -37,7 +36,7 @@ func layerOf(files []File) (v1.Layer, error) {
 		return nil, err
 	}
 	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(packed.Bytes())), nil }
-	return tarball.LayerFromOpener(open, tarball.WithCompressionLevel(gzip.BestCompression), tarball.WithCompressedCaching, tarball.WithMediaType(types.OCILayer))
+	return tarball.LayerFromOpener(open, tarball.WithCompressionLevel(level), tarball.WithCompressedCaching, tarball.WithMediaType(types.OCILayer))
 }
 
 // entries lists what the layer holds by its path without the leading slash: the files, what is in folders, and the folders above them.

@@ -2,9 +2,12 @@ package image
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/kubilitics/kubilitics/e2e/stack"
 )
 
 func TestProgramsOfOursAreStatic(t *testing.T) {
@@ -36,6 +39,22 @@ func TestNoSuchProgram(t *testing.T) {
 	for _, c := range [][2]string{{"kubilitics-none", "linux/amd64"}, {"kubilitics-agent", "linux"}} {
 		if _, err := Program(t.Context(), c[0], c[1]); err == nil {
 			t.Errorf("%v: no error", c)
+		}
+	}
+}
+
+// Without these no certificate of a public name would be believed from within an image.
+func TestRootsOfTLSAreInThePrograms(t *testing.T) {
+	top, err := stack.Source()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, pkg := range packages {
+		list := exec.CommandContext(t.Context(), "go", "list", "-deps", pkg)
+		list.Dir = top
+		out, err := list.Output()
+		if err != nil || !strings.Contains(string(out), "golang.org/x/crypto/x509roots/fallback\n") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"compress/gzip"
 	"context"
 	"fmt"
 	"os"
@@ -62,7 +63,7 @@ func (r Release) Set(ctx context.Context, program string, platforms ...string) (
 
 func (r Release) member(program string, i Image) (m Member, err error) {
 	m.Platform = i.Platform
-	if m.img, err = i.build(); err != nil {
+	if m.img, err = i.build(gzip.DefaultCompression); err != nil {
 		return m, err
 	}
 	if m.SBOM, err = r.sbom(program, i.Files[0].Source); err != nil {
