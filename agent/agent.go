@@ -86,7 +86,9 @@ func (a *Agent) furnish() (err error) {
 		Manifests:  cfg.Share == shareManifests,
 		Exclude:    cfg.excluded(),
 		Namespaces: cfg.Namespaces,
-		Registerer: a.metrics,
+
+		ExcludeNamespaces: cfg.Without,
+		Registerer:        a.metrics,
 	})
 	return err
 }
@@ -159,7 +161,7 @@ func (a *Agent) tell(ctx context.Context, g *errgroup.Group) error {
 	a.log.Info("this cluster is known to the hub", zap.String("cluster", member.Cluster()), zap.Time("certificateEnds", member.NotAfter()))
 	link := uplink.NewLink(uplink.Config{
 		Source:  watched{a.source, a.log.Named("watch"), a.reached},
-		Ledger:  uplink.NewLedger(topo.NewEngine(a.table), a.cfg.Share == shareManifests),
+		Ledger:  uplink.NewLedger(a.engine(), a.cfg.Share == shareManifests),
 		Dial:    a.dial(member),
 		Hello:   a.hello,
 		Version: func() string { return a.known().Version },
@@ -173,6 +175,15 @@ func (a *Agent) tell(ctx context.Context, g *errgroup.Group) error {
 	})
 	g.Go(func() error { return member.Run(ctx) })
 	return link.Run(ctx)
+}
+
+// engine makes an empty graph that knows where nobody looks.
+func (a *Agent) engine() *topo.Engine {
+	e := topo.NewEngine(a.table)
+	if len(a.cfg.Namespaces)+len(a.cfg.Without) > 0 {
+		e.Sees(a.cfg.sees)
+	}
+	return e
 }
 
 func (a *Agent) keep() (enroll.Keep, error) {

@@ -30,6 +30,7 @@ type Config struct {
 	Context    string   `conf:"context" usage:"context of the kubeconfig; its current one if empty"`
 	Share      string   `conf:"share" usage:"what leaves the cluster: manifests, or topology alone"`
 	Namespaces []string `conf:"namespaces" usage:"namespaces to watch; all if empty"`
+	Without    []string `conf:"exclude-namespaces" usage:"namespaces whose objects are not to leave the cluster; the namespaces themselves are seen"`
 	Exclude    []string `conf:"exclude" usage:"kinds not to watch, as Kind.group, or Kind for the core group"`
 
 	Access     string `conf:"access" usage:"what the hub's users may do with the cluster's Kubernetes API through this agent: none, read, operate (both as this agent's account), or impersonate"`
@@ -143,6 +144,11 @@ func (c Config) ruleTable() (*rules.Table, error) {
 		return nil, err
 	}
 	return rules.Default(rows...)
+}
+
+// sees tells whether objects of a namespace are watched.
+func (c Config) sees(namespace string) bool {
+	return !slices.Contains(c.Without, namespace) && (len(c.Namespaces) == 0 || slices.Contains(c.Namespaces, namespace))
 }
 
 func (c Config) excluded() []topo.GroupKind {

@@ -49,3 +49,23 @@ func TestOwnRules(t *testing.T) {
 		t.Error("a file that isn't there is read")
 	}
 }
+
+// TestSees: what is left out wins over what is listed.
+func TestSees(t *testing.T) {
+	for _, c := range []struct {
+		cfg  Config
+		sees string
+	}{
+		{Config{}, "abc"}, {Config{Namespaces: []string{"a", "b"}}, "ab"}, {Config{Without: []string{"b"}}, "ac"}, {Config{Namespaces: []string{"a", "b"}, Without: []string{"b"}}, "a"},
+	} {
+		got := ""
+		for _, namespace := range []string{"a", "b", "c"} {
+			if c.cfg.sees(namespace) {
+				got += namespace
+			}
+		}
+		if got != c.sees {
+			t.Errorf("%v without %v sees %q, not %q", c.cfg.Namespaces, c.cfg.Without, got, c.sees)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 // copy of the graph, so rows are packed: texts kept once, records numbered, what can be computed not kept.
 type Engine struct {
 	rules    Rules
+	sees     func(namespace string) bool // nil: all
 	variants []Rule
 	names    []uint16 // by rule number: the number of its name, those of Owner rules first
 
@@ -91,6 +92,10 @@ type made struct {
 	rule  uint16
 	at    At
 }
+
+// Sees limits what is observed to objects in the namespaces of which it is true: what is referred to in another isn't missing when it isn't there, but
+// unobserved. It is to be called before the first change, and must always answer the same.
+func (e *Engine) Sees(namespace func(string) bool) { e.sees = namespace }
 
 // NewEngine gives an engine with an empty graph.
 func NewEngine(rules Rules) *Engine {

@@ -169,3 +169,24 @@ func (s *tape) fact(i int16) topo.Fact {
 	}[f.Rule]
 	return f
 }
+
+// In a namespace that nobody looks into nothing is missing; what has no namespace is in none of them.
+func TestWhatIsNotLookedIntoIsNotMissing(t *testing.T) {
+	e := topo.NewEngine(topotest.ToyRules{})
+	e.Sees(func(namespace string) bool { return namespace != "hidden" })
+	for _, kind := range []string{"Pod", "Config", "Host"} {
+		e.Observe(topo.GroupKind{Kind: kind}, topo.KindState{Namespaced: kind != "Host", Observed: true})
+	}
+	const uses, on = 1, 3 // by their numbers among the toy rules
+	ref := topo.Ref{Kind: "Pod", Namespace: "seen", Name: "p"}
+	e.Apply(topo.Change{Ref: ref, Resource: &topo.Resource{Ref: ref, Facts: []topo.Fact{
+		{Rule: uses, Values: []string{"a", "seen"}}, {Rule: uses, Values: []string{"b", "hidden"}}, {Rule: on, Values: []string{"h"}},
+	}}})
+	for want, presence := range map[topo.Ref]topo.Presence{
+		{Kind: "Config", Namespace: "seen", Name: "a"}: topo.Missing, {Kind: "Config", Namespace: "hidden", Name: "b"}: topo.Unobserved, {Kind: "Host", Name: "h"}: topo.Missing, ref: topo.Present,
+	} {
+		if n, ok := e.Node(want.ID()); !ok || n.Presence != presence {
+			t.Errorf("%s is %s (%t)", want, n.Presence, ok)
+		}
+	}
+}

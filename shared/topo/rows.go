@@ -210,11 +210,16 @@ func (e *Engine) presence(r *record, c *class) Presence {
 	switch k := &e.kinds[c.kind]; {
 	case r.object || k.virtual:
 		return Present
-	case k.observed:
+	case k.observed && e.looksInto(c):
 		return Missing
 	default:
 		return Unobserved
 	}
+}
+
+// looksInto tells whether objects of a class would be known if they were there.
+func (e *Engine) looksInto(c *class) bool {
+	return e.sees == nil || c.ns == 0 || e.sees(e.syms.text(c.ns))
 }
 
 // path is the text of where a fact stood.
