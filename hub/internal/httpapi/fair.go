@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"fmt"
 	"net/http"
 	"time"
 
@@ -17,12 +18,15 @@ func (a *API) fair(next http.Handler) http.Handler {
 		p := principalOf(r.Context())
 		who := owner{tenant: p.Tenant, name: p.Name}
 		a.mu.Lock()
-		full := a.asking[who] >= a.cfg.RequestsEach
-		if !full {
+		left := a.cfg.RequestsEach - a.asking[who]
+		if left > 0 {
 			a.asking[who]++
 		}
 		a.mu.Unlock()
-		if full {
+		// As in the draft of RateLimit header fields for HTTP: a quota of requests at a time has no window.
+		w.Header().Set("RateLimit-Policy", fmt.Sprintf(`"user";q=%d;qu="concurrent-requests"`, a.cfg.RequestsEach))
+		w.Header().Set("RateLimit", fmt.Sprintf(`"user";r=%d`, max(0, left-1)))
+		if left <= 0 {
 			a.fail(w, r, fault.New(fault.TooManyRequests, "%q has %d requests under way already", p.Name, a.cfg.RequestsEach).After(time.Second))
 			return
 		}

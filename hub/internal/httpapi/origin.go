@@ -30,7 +30,7 @@ func (o origins) handler() func(http.Handler) http.Handler {
 		AllowOriginFunc: func(_ *http.Request, origin string) bool { return o.has(origin) },
 		AllowedMethods:  []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
 		AllowedHeaders:  []string{"Authorization", "Content-Type", "If-None-Match", "If-Match", "Idempotency-Key", "Last-Event-ID", requestIDHeader},
-		ExposedHeaders:  []string{"ETag", "Location", "Retry-After", "Allow", "Idempotent-Replayed", requestIDHeader},
+		ExposedHeaders:  []string{"ETag", "Location", "Retry-After", "Allow", "Idempotent-Replayed", "RateLimit", "RateLimit-Policy", requestIDHeader},
 		MaxAge:          600,
 	})
 }

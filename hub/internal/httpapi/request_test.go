@@ -137,8 +137,9 @@ func TestOneUserLeavesRoomForTheOthers(t *testing.T) {
 	go func() { answers <- r.get(r.admin, "/api/v1/clusters") }()
 	<-db.entered
 	a := r.get(r.token("bootstrap-admin", "* * *"), "/api/v1/clusters") // another token of the name
-	if a.expect(t, 429, "1 requests under way"); a.header.Get("Retry-After") != "1" {
-		t.Errorf("Retry-After %q", a.header.Get("Retry-After"))
+	if a.expect(t, 429, "1 requests under way"); a.header.Get("Retry-After") != "1" || a.header.Get("RateLimit") != `"user";r=0` ||
+		a.header.Get("RateLimit-Policy") != `"user";q=1;qu="concurrent-requests"` {
+		t.Errorf("refused with %v", a.header)
 	}
 	go func() { answers <- r.get(other, "/api/v1/clusters") }()
 	<-db.entered
