@@ -31,6 +31,7 @@ func TestWrongValuesAreNamed(t *testing.T) {
 		{"kubilitics-agent", "replicas=2", "at '/replicas': maximum: got 2, want 1"},
 		{"kubilitics-agent", "excludeKinds[0]=secrets", "at '/excludeKinds/0': 'secrets' does not match pattern"},
 		{"kubilitics-agent", "namespaces[0]=Shop", "at '/namespaces/0'"},
+		{"kubilitics-agent", "excludeNamespaces[0]=kube_system", "at '/excludeNamespaces/0'"},
 		{"kubilitics-agent", "customGroups[0]=*", "at '/customGroups/0'"},
 		{"kubilitics-agent", "hub.proxy.url=http://ann:pass@proxy:1", "at '/hub/proxy/url'"},
 		{"kubilitics-agent", "token=a-password", "at '/token'"},

@@ -81,6 +81,9 @@ user-prefix: {{ .Values.userPrefix | quote }}
 {{- with .Values.namespaces }}
 namespaces: {{ toJson . }}
 {{- end }}
+{{- with .Values.excludeNamespaces }}
+exclude-namespaces: {{ toJson . }}
+{{- end }}
 {{- with fromJsonArray (include "kubilitics-agent.excluded" .) }}
 exclude: {{ toJson . }}
 {{- end }}
