@@ -3,6 +3,7 @@ package docs
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -25,8 +26,22 @@ func TestPages(t *testing.T) {
 		if p.commands() {
 			t.Run(strings.ReplaceAll(p.name, "/", "-"), func(t *testing.T) {
 				t.Parallel()
+				p.skipWithout(t)
 				follow(t, p)
 			})
+		}
+	}
+}
+
+// skipWithout skips a page whose commands need what this machine doesn't have.
+func (p *page) skipWithout(t *testing.T) {
+	t.Helper()
+	if world.postgres == nil && strings.Contains(p.text, dsn) {
+		t.Skip("SKIPPED LOUDLY: there is no Postgres on this machine, so this page was not run")
+	}
+	for _, program := range []string{"curl", "jq", "make", "openssl", "pg_dump", "pg_restore", "psql", "tar"} {
+		if _, err := exec.LookPath(program); err != nil && p.says(program+" ") {
+			t.Skipf("SKIPPED LOUDLY: there is no %s on this machine, so this page was not run", program)
 		}
 	}
 }
