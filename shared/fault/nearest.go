@@ -8,7 +8,7 @@ import (
 // Nearest gives the known word that one who wrote another may have meant, "" when none comes near. Case doesn't count, and a word that is
 // part of a known one is near it: "selector" is "labelSelector".
 func Nearest(word string, known []string) string {
-	best, least := "", 1+len(word)/2
+	best, least := "", 1+(len(word)+1)/3
 	for _, k := range slices.Sorted(slices.Values(known)) {
 		d := distance(strings.ToLower(word), strings.ToLower(k))
 		if word != "" && strings.Contains(strings.ToLower(k), strings.ToLower(word)) {

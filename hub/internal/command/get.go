@@ -64,16 +64,20 @@ func (a *app) getCommand() *cobra.Command {
 	var w scope
 	var o output
 	var r rows
+	var follow bool
 	c := &cobra.Command{
 		Use: "get KIND [NAME...]", Short: "List resources of all clusters", Args: between(0, 100),
 		Long: `Lists resources as the hub knows them: of all clusters and namespaces that you may see, unless --cluster and -n say otherwise. A cluster that is offline
 answers too, with what was last known, and is marked. Kinds go by any of their names, several with commas between them; with -q and without a kind it
 is all kinds.
 
+With -w it goes on until Ctrl-C, and prints a line for each that changes; over a break it misses nothing that the hub still knows.
+
 With -o manifest the objects themselves are printed, of clusters that share them.`,
 		Example: `kubilitics get pods -n shop
 kubilitics get deploy,sts --cluster 'tidewater-*'
 kubilitics get pods -q 'status!=Running age<1h'
+kubilitics get pods -n payments -w
 kubilitics get deploy/api -n shop --cluster tidewater-eu -o manifest
 kubilitics get pods --at -5m -o json`,
 	}
@@ -81,11 +85,18 @@ kubilitics get pods --at -5m -o json`,
 	w.which(a, c, false)
 	w.when(c)
 	r.flag(c, usualRows)
+	c.Flags().BoolVarP(&follow, "watch", "w", false, "go on, and print what changes")
 	o.flag(c, "wide", "json", "yaml", "name", "manifest")
 	c.ValidArgsFunction = a.offers(a.objectNames)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if err := o.check(); err != nil {
 			return err
+		}
+		if follow {
+			if err := watched(w, o, r); err != nil {
+				return err
+			}
+			return a.asks(func(s *session) error { return a.watch(c.Context(), s, w, o, args) })
 		}
 		return a.asks(func(s *session) error { return a.get(c.Context(), s, w, o, r, args) })
 	}
@@ -151,6 +162,19 @@ func (a *app) get(ctx context.Context, s *session, w scope, o output, r rows, ar
 	a.offline(s, list.Meta)
 	a.told("resources", len(list.Items), list.Total, list.Continue)
 	return nil
+}
+
+// watch lists, and goes on.
+func (a *app) watch(ctx context.Context, s *session, w scope, o output, args []string) error {
+	query, err := w.values(ctx, s, "labelSelector")
+	if err != nil {
+		return err
+	}
+	if _, err := wanted(args, query); err != nil {
+		return err
+	}
+	x := &watcher{app: a, s: s, o: o, query: query, rows: &flow{to: screenOf(a.Out)}}
+	return x.run(ctx)
 }
 
 func (a *app) printResources(ctx context.Context, s *session, w scope, o output, list *client.List[client.Resource]) error {
