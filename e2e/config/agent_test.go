@@ -146,6 +146,16 @@ func agentTries() map[string]func(*testing.T) {
 				t.Errorf("it sees %s", got)
 			}
 		},
+		"exclude-namespaces": func(t *testing.T) {
+			r, _ := joined(t, "--exclude-namespaces=kube-system,kube-public")
+			if got := names(t, r, "ConfigMap"); !strings.Contains(got, "shown/note") || strings.Contains(got, "kube-system/") {
+				t.Errorf("it sees %s", got)
+			}
+			text, _ := io.ReadAll(ask(t, r, "GET", "/api/v1/topology/findings?limit=500", "").Body)
+			if strings.Contains(string(text), `"namespace":"kube-system"`) {
+				t.Errorf("what nobody looks for is missing: %s", text)
+			}
+		},
 		"exclude": func(t *testing.T) {
 			r, _ := joined(t, "--exclude=ConfigMap,Deployment.apps")
 			if got := names(t, r, "ConfigMap"); strings.Contains(got, "shown/note") || !strings.Contains(names(t, r, "ServiceAccount"), "shown/default") {
