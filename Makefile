@@ -39,6 +39,7 @@ cluster: ## one real control plane with simulated nodes, until Ctrl-C; prints it
 .PHONY: test
 test: lint ## everything: lint, unit, fuzz seeds, race, both stores, end to end on real control planes
 	@go run ./e2e/cmd/programs
+	@[ -n "$$DOCKER_HOST" ] || [ -S /var/run/docker.sock ] || echo '*** NO CONTAINER ENGINE: nothing of e2e/containers will run ***' >&2
 	go test $(RACE) -timeout 20m $(PACKAGES)
 
 .PHONY: test-short
@@ -47,7 +48,7 @@ test-short: ## unit tests only: no control planes, no race detector
 
 .PHONY: lint
 lint: ## gofmt, vet and staticcheck, each exception argued at its line
-	@test -z "$$(gofmt -l $(MODULES) | tee /dev/stderr)" || { echo 'gofmt: the files above'; exit 1; }
+	@bad=$$(gofmt -l $(MODULES)); test -z "$$bad" || { printf '%s\n' "$$bad" 'gofmt: the files above'; exit 1; }
 	go vet $(PACKAGES)
 	$(call TOOL,staticcheck) $(PACKAGES)
 	cd proto && $(call TOOL,buf) lint
