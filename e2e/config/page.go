@@ -8,6 +8,7 @@ import (
 
 	"github.com/kubilitics/kubilitics/agent"
 	"github.com/kubilitics/kubilitics/hub"
+	"github.com/kubilitics/kubilitics/hub/desktop"
 	"github.com/kubilitics/kubilitics/shared/conf"
 )
 
@@ -19,6 +20,9 @@ func HubKeys() []conf.Key { return keys(hub.DefaultConfig()) }
 
 // AgentKeys are the agent's.
 func AgentKeys() []conf.Key { return keys(agent.DefaultConfig()) }
+
+// DesktopKeys are those of kubilitics-hub desktop.
+func DesktopKeys() []conf.Key { return keys(desktop.DefaultConfig()) }
 
 func keys[T any](defaults T) []conf.Key {
 	all := conf.Keys(defaults)
@@ -38,7 +42,7 @@ func Page() string {
 	for _, p := range []struct {
 		program, about string
 		keys           []conf.Key
-	}{{"kubilitics-hub", hubAbout, HubKeys()}, {"kubilitics-agent", agentAbout, AgentKeys()}} {
+	}{{"kubilitics-hub", hubAbout, HubKeys()}, {"kubilitics-agent", agentAbout, AgentKeys()}, {"kubilitics-hub desktop", desktopAbout, DesktopKeys()}} {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", p.program, p.about)
 		settable(&b, p.keys)
 		parts(&b, p.keys)
@@ -120,3 +124,5 @@ const hubAbout = `[install.md](install.md) tells which of these a hub for others
 
 const agentAbout = `An agent needs to know its ` + "`hub`" + ` and, the first time, a ` + "`token`" + `. The variables are meant for the agent's own process: ` + "`KUBILITICS_TOKEN`" + ` is also what the command ` + "`kubilitics`" + ` takes
 for its API token, and ` + "`KUBILITICS_HUB`" + ` for its hub's address.`
+
+const desktopAbout = `Nothing of this must be said: see [desktop.md](desktop.md). The file is ` + "`kubilitics-desktop.yaml`" + `; the keys of a hub that is served mean nothing here.`
