@@ -232,7 +232,7 @@ func startAsPod(t *testing.T, withToken bool, more ...string) *stack.Agent {
 		}
 		token = string(s.Data["token"])
 	}
-	a, err := stack.StartAgent(stack.AgentOptions{Program: world.programs.Agent, Dir: dir, Hub: text.Hub, Kubeconfig: access, Token: token, Args: append([]string{"--config", file}, more...)})
+	a, err := stack.StartAgent(stack.AgentOptions{Program: world.programs.Agent, Dir: dir, Hub: text.Hub, Kubeconfig: access, Token: token, Args: append([]string{"--config", file, "--listen", "127.0.0.1:0"}, more...)})
 	if err != nil {
 		t.Fatal(err)
 	}
