@@ -65,12 +65,11 @@ type Ready struct {
 	Running bool   `json:"running,omitempty"` // it was there before
 }
 
-// The times of the desktop.
+// The times and names of the desktop.
 const (
 	agentsEnd      = 3 * time.Second      // what agents have to end in
 	tokenLife      = 24 * time.Hour       // of join tokens, which a cluster that doesn't answer yet isn't in need of
 	certificates   = 365 * 24 * time.Hour // their keys end with this process, and it may sleep for weeks
-	mostContexts   = 1000                 // what a kubeconfig may name
 	lookEvery      = time.Second          // at the files of the kubeconfig
 	silentFor      = 5 * time.Second      // until a cluster that says nothing is said to be silent
 	firstRetry     = time.Second          // of an agent that failed for good

@@ -72,6 +72,10 @@ func stampOf(file string) stamp {
 
 // read gives the contexts. With an error they are those of the files that can be read.
 func (k *kubeconfig) read() (map[string]entry, error) {
+	before := map[string]stamp{} // what is written while this reads is news at the next look
+	for _, f := range k.own() {
+		before[f] = stampOf(f)
+	}
 	cfg, err := k.rules.Load()
 	if cfg == nil {
 		return nil, err
@@ -79,14 +83,17 @@ func (k *kubeconfig) read() (map[string]entry, error) {
 	out := map[string]entry{}
 	k.files = slices.Clone(k.own())
 	for name, c := range cfg.Contexts {
-		if len(out) == mostContexts {
-			return out, fmt.Errorf("only %d of its %d contexts are followed", mostContexts, len(cfg.Contexts))
-		}
 		out[name] = k.entry(cfg, name, c)
 	}
 	slices.Sort(k.files)
 	k.files = slices.Compact(k.files)
-	k.changed()
+	k.seen = make([]stamp, len(k.files))
+	for i, f := range k.files {
+		var own bool
+		if k.seen[i], own = before[f]; !own {
+			k.seen[i] = stampOf(f)
+		}
+	}
 	return out, err
 }
 
