@@ -114,7 +114,7 @@ func follow(t *testing.T, p *page) {
 // said is what a sample is compared with.
 func (p printed) said(lang string) string {
 	if lang == "json" {
-		return p.out
+		return p.out + p.on
 	}
 	return p.all()
 }

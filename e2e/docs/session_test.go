@@ -35,11 +35,11 @@ trap 'echo "failed with $?: $BASH_COMMAND" >&2' ERR
 trap 'ended=$?; trap - ERR; set +e; all=$(jobs -p); for j in $all; do kill -TERM -- -$j; done; for j in $all; do while kill -0 -- -$j 2>/dev/null; do sleep 0.1; done; done; exit $ended' EXIT
 await() { # pid log pattern
   for i in $(seq 1200); do
-    grep -Eq -- "$3" "$2" && return 0
-    kill -0 "$1" 2>/dev/null || { echo "it ended: $(cat "$2")" >&2; return 1; }
+    cat "$2" "$2.err" 2>/dev/null | grep -E -- "$3" >/dev/null && return 0
+    kill -0 "$1" 2>/dev/null || { echo "it ended: $(cat "$2" "$2.err")" >&2; return 1; }
     sleep 0.1
   done
-  echo "it printed nothing like $3: $(cat "$2")" >&2
+  echo "it printed nothing like $3: $(cat "$2" "$2.err")" >&2
   return 1
 }
 `
@@ -87,10 +87,10 @@ func (s *session) listen() {
 	}
 }
 
-// printed is what came out of a block.
-type printed struct{ out, complaints, on string }
+// printed is what came out of a block, and so far out of what it started and goes on.
+type printed struct{ out, complaints, on, onComplaints string }
 
-func (p printed) all() string { return p.out + p.complaints + p.on }
+func (p printed) all() string { return p.out + p.complaints + p.on + p.onComplaints }
 
 // run runs a block with something to read, and gives what it printed, also when it fails. heard is told where it prints, as soon as that is known.
 func (s *session) run(ctx context.Context, text, input string, heard func(outFile string)) (printed, error) {
@@ -110,6 +110,7 @@ func (s *session) run(ctx context.Context, text, input string, heard func(outFil
 	p := printed{out: read(file("out")), complaints: read(file("err"))}
 	for _, log := range logs {
 		p.on += read(log)
+		p.onComplaints += read(log + ".err")
 	}
 	return p, err
 }
@@ -158,7 +159,7 @@ func (s *session) end() error {
 func (s *session) logs() string {
 	var b strings.Builder
 	for log := range s.last {
-		fmt.Fprintf(&b, "%s\n", read(log))
+		fmt.Fprintf(&b, "%s\n%s\n", read(log), read(log+".err"))
 	}
 	return b.String()
 }
@@ -204,7 +205,7 @@ func (s *session) background(text, log string) (out string, logs []string) {
 			}
 			file := fmt.Sprintf("%s%d", log, len(logs))
 			logs, s.last[file] = append(logs, file), l.last
-			line = fmt.Sprintf("{ %s\n} </dev/null >%s 2>&1 3>&- &\necho $! >>$JOBS\nawait $! %[2]s '%[3]s'", line, file, l.ready)
+			line = fmt.Sprintf("{ %s\n} </dev/null >%s 2>%[2]s.err 3>&- &\necho $! >>$JOBS\nawait $! %[2]s '%[3]s'", line, file, l.ready)
 			break
 		}
 		b.WriteString(line + "\n")
