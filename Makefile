@@ -21,7 +21,7 @@ build: ## the programs, into bin/
 
 .PHONY: images
 images: ## container images of both programs, without an engine, into bin/images; PUSH=registry sends them there too
-	@go build -o bin/ ./e2e/cmd/images && bin/images --version '$(VERSION)' $(if $(PUSH),--push '$(PUSH)')
+	@go run ./e2e/cmd/images --version '$(VERSION)' $(if $(PUSH),--push '$(PUSH)')
 
 .PHONY: demo
 demo: ## two real clusters, a hub and two agents on this machine, until Ctrl-C

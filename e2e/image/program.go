@@ -23,6 +23,9 @@ type Release struct {
 	Source   string    // folder with go.work; the one this was compiled from, if empty
 }
 
+// dev is the version of what is no release.
+const dev = "dev"
+
 // nonroot is whom our programs run as: nobody's number in particular, as in the charts.
 const nonroot = "65532:65532"
 
@@ -34,7 +37,7 @@ var packages = map[string]string{
 
 // Program builds one of ours, "kubilitics-agent" or "kubilitics-hub", as it stands in the source, and gives the image with it: localhost/NAME:dev.
 func Program(ctx context.Context, name, platform string) (Image, error) {
-	return Release{Version: "dev"}.Program(ctx, name, platform)
+	return Release{Version: dev}.Program(ctx, name, platform)
 }
 
 // Program is Program for a release: localhost/NAME:VERSION. Roots of TLS are within the program.
@@ -88,7 +91,11 @@ func (r Release) compile(ctx context.Context, name, platform string) (string, er
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(top, "bin", "static", system+"-"+arch, r.Version)
+	kind := "release" // one at a time: they would pile up
+	if r.Version == dev {
+		kind = dev
+	}
+	dir := filepath.Join(top, "bin", "static", system+"-"+arch, kind)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
