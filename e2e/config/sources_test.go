@@ -11,6 +11,7 @@ import (
 
 	"github.com/kubilitics/kubilitics/agent"
 	"github.com/kubilitics/kubilitics/hub"
+	"github.com/kubilitics/kubilitics/hub/desktop"
 	"github.com/kubilitics/kubilitics/shared/conf"
 )
 
@@ -31,6 +32,7 @@ var sayings = map[string][4]said{
 func TestSources(t *testing.T) {
 	t.Run("hub", func(t *testing.T) { sources(t, "kubilitics-hub", hub.DefaultConfig()) })
 	t.Run("agent", func(t *testing.T) { sources(t, "kubilitics-agent", agent.DefaultConfig()) })
+	t.Run("desktop", func(t *testing.T) { sources(t, "kubilitics-desktop", desktop.DefaultConfig()) })
 }
 
 func sources[T any](t *testing.T, name string, defaults T) {
@@ -146,6 +148,7 @@ func holds(v reflect.Value, word string) bool {
 func TestWrongKeysAndTypes(t *testing.T) {
 	t.Run("hub", func(t *testing.T) { mistakes(t, "kubilitics-hub", hub.DefaultConfig()) })
 	t.Run("agent", func(t *testing.T) { mistakes(t, "kubilitics-agent", agent.DefaultConfig()) })
+	t.Run("desktop", func(t *testing.T) { mistakes(t, "kubilitics-desktop", desktop.DefaultConfig()) })
 }
 
 func mistakes[T any](t *testing.T, name string, defaults T) {
