@@ -58,6 +58,19 @@ func (d *door) open(ctx context.Context) error {
 	}
 }
 
+// lost tells whether a door that was opened has fallen shut.
+func (d *door) lost() bool {
+	if d.cmd == nil {
+		return false
+	}
+	select {
+	case <-d.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 func (d *door) close() {
 	if d.cmd != nil && d.cmd.Process != nil {
 		_ = d.cmd.Process.Kill() // it may have ended
@@ -95,6 +108,11 @@ func (h *hub) visit(t *testing.T) {
 func (h *hub) awaitAgent(t *testing.T, id string) {
 	t.Helper()
 	eventually(t, "the agent answers", 2*time.Minute, func() error {
+		if h.lost() {
+			if err := h.open(t.Context()); err != nil {
+				return err
+			}
+		}
 		if _, err := h.Text(t.Context(), "/api/v1/clusters/"+id+"/ping"); err != nil {
 			return fmt.Errorf("%w\n%s", err, agentLog(t))
 		}

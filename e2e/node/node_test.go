@@ -39,6 +39,9 @@ func TestTheChartsOnARealNode(t *testing.T) {
 		{"the agent is upgraded", s.upgradeAgent}, {"logs, exec, cp and port-forward", s.streams}, {"the hub is upgraded", s.upgradeHub},
 		{"the node restarts", s.restartNode}, {"token and certificate change", s.rotate}, {"an uninstall leaves nothing", s.uninstall},
 	} {
+		if s.hub.lost() {
+			s.hub.visit(t)
+		}
 		if !t.Run(step.name, step.run) {
 			s.explain(t)
 			break // each stands on those before
