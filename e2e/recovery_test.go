@@ -59,6 +59,10 @@ func TestRestoredFromABackup(t *testing.T) {
 		r.agrees(t, m, world.eu)
 		t.Logf("they agreed %s after the start of the restored hub", time.Since(began).Round(100*time.Millisecond))
 		r.sound(t, m, world.eu)
+		history := get[struct{ Items []struct{ Late bool } }](t, &r.hub.Client, "/api/v1/clusters/"+m.id+"/resources/-/v1/configmaps/default/restored-"+db.tag+"/history")
+		if len(history.Items) == 0 || !history.Items[0].Late {
+			t.Errorf("what happened since the backup isn't marked late: %+v", history)
+		}
 		if n := r.log.count(`"load": true`, "sync session opened"); n != 2 { // the two first ones
 			t.Errorf("a cluster was loaded anew: %d loads", n)
 		}
