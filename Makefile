@@ -7,7 +7,7 @@ MODULES := proto shared migrations charts hub agent e2e
 # A tool's executable: built into Go's cache when it isn't there.
 TOOL = $$(cd $(CURDIR)/.tools && GOWORK=off go tool -n $(1))
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS := -s -w -X github.com/kubilitics/kubilitics/shared/obs.version=$(VERSION)
+LDFLAGS := -s -w -X github.com/kubilitics/kubilitics/shared/version.version=$(VERSION)
 RACE ?= -race
 PACKAGES = $(addprefix ./,$(addsuffix /...,$(MODULES)))
 

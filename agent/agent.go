@@ -27,6 +27,7 @@ import (
 	"github.com/kubilitics/kubilitics/shared/rules"
 	"github.com/kubilitics/kubilitics/shared/topo"
 	"github.com/kubilitics/kubilitics/shared/tunnel"
+	"github.com/kubilitics/kubilitics/shared/version"
 	"github.com/kubilitics/kubilitics/shared/wire"
 )
 
@@ -248,7 +249,7 @@ func (a *Agent) hello() *tunnelv1.Hello {
 		share = tunnelv1.Share_SHARE_MANIFESTS
 	}
 	return &tunnelv1.Hello{
-		Capability: wire.Capability, Instance: a.instance, AgentVersion: obs.Version(), DigestVersions: []int32{topo.DigestVersion},
+		Capability: wire.Capability, Instance: a.instance, AgentVersion: version.String(), DigestVersions: []int32{topo.DigestVersion},
 		KubeSystemUid: info.UID, KubernetesVersion: info.Version, Provider: info.Provider, Share: share,
 	}
 }

@@ -303,10 +303,10 @@ var notHere = map[string]string{
 	"source ":                               "needs an interactive shell",
 	"kubilitics login":                      "asks for a token; TestKubectlThroughTheCommand logs in",
 	"pass ":                                 "needs somebody's password store",
-	"kustomize ":                            "needs kustomize and a directory of its",
 	"kubilitics apply -f web":               "the file is the reader's",
 	"kubilitics enroll eu-1":                "TestPeople enrols a cluster, whose agent then runs",
 	"kubilitics logs deploy/api -n shop -f": "goes on until Ctrl-C, as TestPeople presses it",
+	"kubilitics get pods -n payments -w":    "goes on until Ctrl-C, as hub/internal/command presses it",
 	"kubilitics kubeconfig eu-1":            "TestKubectlThroughTheCommand makes and uses them",
 }
 
@@ -314,6 +314,10 @@ var notHere = map[string]string{
 func (p *people) page(t *testing.T) {
 	text, err := os.ReadFile("../docs/command.md")
 	if err != nil {
+		t.Fatal(err)
+	}
+	kustomization := "configMapGenerator: [{name: of-the-page, namespace: shop, literals: [a=b]}]\n" // what `kubectl kustomize .` reads
+	if err := os.WriteFile(filepath.Join(p.home, "kustomization.yaml"), []byte(kustomization), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	names := strings.NewReplacer("tidewater-eu-node", "eu-node", "tidewater-eu", p.eu.name, "tidewater-*", "*")
@@ -331,6 +335,8 @@ func (p *people) page(t *testing.T) {
 			ran++
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			cmd := exec.CommandContext(ctx, "sh", "-c", names.Replace(line))
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what the shell started ends with it
+			cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 			cmd.Dir, cmd.Env = p.home, []string{"HOME=" + p.home, "PATH=" + filepath.Join(p.home, "bin")}
 			if out, err := cmd.CombinedOutput(); err != nil && exitCode(err) != 6 {
 				t.Errorf("%s\n%v: %s", line, err, out)

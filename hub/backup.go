@@ -14,7 +14,7 @@ import (
 
 	"github.com/kubilitics/kubilitics/hub/internal/store/sqlite"
 	"github.com/kubilitics/kubilitics/shared/fault"
-	"github.com/kubilitics/kubilitics/shared/obs"
+	"github.com/kubilitics/kubilitics/shared/version"
 )
 
 // A backup is a tar of these, gzipped, in this order.
@@ -49,7 +49,7 @@ func Backup(ctx context.Context, cfg Config, file string) (err error) {
 		return fault.Wrap(err, fault.BadRequest, "%s can't be written", file)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	about := BackupAbout{Format: backupFormat, Made: time.Now().UTC().Truncate(time.Second), Version: obs.Version()}
+	about := BackupAbout{Format: backupFormat, Made: time.Now().UTC().Truncate(time.Second), Version: version.String()}
 	copied := filepath.Join(dir, backupDatabase)
 	if err := sqlite.Backup(ctx, source, copied); err != nil {
 		return err

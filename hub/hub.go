@@ -44,6 +44,7 @@ import (
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/obs"
 	"github.com/kubilitics/kubilitics/shared/tunnel"
+	"github.com/kubilitics/kubilitics/shared/version"
 )
 
 // tunnelPath is where the API's listener takes tunnels over WebSockets, for agents behind what lets only HTTP through.
@@ -188,11 +189,11 @@ func (h *Hub) wire(authority *enroll.Authority) error {
 func (h *Hub) wirePlugins(reg prometheus.Registerer) {
 	h.turns = turn.New(turn.Config{Store: h.store, Log: h.log.Named("turn")})
 	h.plugins = plugin.New(plugin.Config{
-		Plugins: h.cfg.Plugins, Store: h.store, Turns: h.turns, Log: h.log.Named("plugin"), Registerer: reg, HubVersion: obs.Version(),
+		Plugins: h.cfg.Plugins, Store: h.store, Turns: h.turns, Log: h.log.Named("plugin"), Registerer: reg, HubVersion: version.String(),
 	})
 	h.notify = notify.New(notify.Config{
 		Targets: h.cfg.Notify.Targets, Rules: h.cfg.Notify.Rules, Store: h.store, Turns: h.turns, Plugins: h.plugins,
-		Log: h.log.Named("notify"), Registerer: reg, HubVersion: obs.Version(),
+		Log: h.log.Named("notify"), Registerer: reg, HubVersion: version.String(),
 	})
 }
 
@@ -231,7 +232,7 @@ func (h *Hub) wireAPI(authority *enroll.Authority, repository *chartrepo.Reposit
 	pin := authority.Pin()
 	asks := query.New(h.store).Announce(reg)
 	h.api = httpapi.New(httpapi.Config{
-		Version:        obs.Version(),
+		Version:        version.String(),
 		Authenticator:  h.tokens,
 		Enroller:       h.enroll,
 		Pin:            hex.EncodeToString(pin[:]),
@@ -383,7 +384,7 @@ func (h *Hub) run(ctx context.Context) error {
 		defer end()
 		return h.serveAPI(ctx)
 	})
-	h.log.Info("the hub serves", zap.String("api", h.APIURL()), zap.String("tunnels", h.TunnelAddress()), zap.String("version", obs.Version()))
+	h.log.Info("the hub serves", zap.String("api", h.APIURL()), zap.String("tunnels", h.TunnelAddress()), zap.String("version", version.String()))
 	err := g.Wait()
 	return errors.Join(err, unrecord(), h.Close())
 }

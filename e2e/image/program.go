@@ -106,7 +106,7 @@ func (r Release) compile(ctx context.Context, name, platform string) (string, er
 	defer func() { _ = os.RemoveAll(temp) }() // what was built in it has been moved
 	out := filepath.Join(temp, name)
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
-		"-ldflags", "-s -w -buildid= -X github.com/kubilitics/kubilitics/shared/obs.version="+r.Version, "-o", out, pkg)
+		"-ldflags", "-s -w -buildid= -X github.com/kubilitics/kubilitics/shared/version.version="+r.Version, "-o", out, pkg)
 	cmd.Dir = top
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+system, "GOARCH="+arch, "GOFLAGS=-mod=readonly", "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=")
 	if said, err := cmd.CombinedOutput(); err != nil {

@@ -16,7 +16,7 @@ import (
 
 	"github.com/kubilitics/kubilitics/shared/conf"
 	"github.com/kubilitics/kubilitics/shared/fault"
-	"github.com/kubilitics/kubilitics/shared/obs"
+	"github.com/kubilitics/kubilitics/shared/version"
 )
 
 // The exit codes: it failed, or what was asked for can't be right. Errors with a method ExitCode name others.
@@ -111,7 +111,7 @@ func (p Program[T]) command() *cobra.Command {
 	show := &cobra.Command{Use: "config", Short: "Show the configuration", Args: arguments, RunE: root.RunE}
 	show.AddCommand(p.configured(Command[T]{Use: "print", Short: "Print the effective values, secrets masked", Run: printConfig[T]}))
 	version := &cobra.Command{Use: "version", Short: "Print the version", Args: arguments, RunE: func(c *cobra.Command, _ []string) error {
-		_, err := fmt.Fprintln(c.OutOrStdout(), obs.Version())
+		_, err := fmt.Fprintln(c.OutOrStdout(), version.String())
 		return err
 	}}
 	root.AddCommand(show, version)

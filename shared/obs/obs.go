@@ -1,9 +1,7 @@
-// Package obs makes what a program tells of itself: its log, its metrics and its version.
+// Package obs makes what a program tells of itself: its log, its metrics and its traces.
 package obs
 
 import (
-	"runtime/debug"
-
 	"github.com/go-logr/zapr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -12,27 +10,8 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/version"
 )
-
-// version is set by the linker for released programs.
-var version string
-
-// Version is the program's version: the one it was built as, else the revision it was built from, else "dev".
-func Version() string {
-	if version != "" {
-		return version
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "dev"
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-			return "dev-" + s.Value[:12]
-		}
-	}
-	return "dev"
-}
 
 // NewLogger makes a log to standard error: level debug, info, warn or error; format json or text. What the libraries of Kubernetes have to say goes
 // there too, as long as they have one log for a whole process.
@@ -67,7 +46,7 @@ func NewLogger(level, format string) (*zap.Logger, error) {
 func NewRegistry(program string) *prometheus.Registry {
 	reg := prometheus.NewRegistry()
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "kubilitics_build_info", Help: "1, with the program and its version."}, []string{"program", "version"})
-	info.WithLabelValues(program, Version()).Set(1)
+	info.WithLabelValues(program, version.String()).Set(1)
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info)
 	return reg
 }

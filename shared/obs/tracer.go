@@ -20,6 +20,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/version"
 )
 
 // TraceConfig says which traces are made, and for whom.
@@ -117,7 +118,7 @@ func NewTracer(program string, cfg TraceConfig, log *zap.Logger) (*Tracer, error
 		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(cfg.Sample))),
 		sdktrace.WithRawSpanLimits(limits),
 		sdktrace.WithResource(resource.NewSchemaless(
-			attribute.String("service.name", program), attribute.String("service.version", Version()), attribute.String("service.instance.id", cfg.Instance),
+			attribute.String("service.name", program), attribute.String("service.version", version.String()), attribute.String("service.instance.id", cfg.Instance),
 		)),
 	)
 	t.tracer = t.provider.Tracer(scope)

@@ -18,6 +18,7 @@ import (
 	"github.com/kubilitics/kubilitics/shared/cli"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/obs"
+	"github.com/kubilitics/kubilitics/shared/version"
 )
 
 // The variables of the command for people, which mean the same here.
@@ -109,7 +110,7 @@ func (a *asking) ask(ctx context.Context, cfg hub.Config) (io.ReadCloser, error)
 	if err != nil {
 		return nil, err
 	}
-	ask := client.Config{Hub: at, Token: a.token, Agent: "kubilitics-hub/" + obs.Version()}
+	ask := client.Config{Hub: at, Token: a.token, Agent: "kubilitics-hub/" + version.String()}
 	if a.ca != "" {
 		if ask.CA, err = os.ReadFile(a.ca); err != nil {
 			return nil, fault.Wrap(err, fault.BadRequest, "the file of --ca can't be read")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kubilitics/kubilitics/shared/conf"
 	"github.com/kubilitics/kubilitics/shared/obs"
+	"github.com/kubilitics/kubilitics/shared/version"
 )
 
 var started = time.Now()
@@ -39,7 +40,7 @@ type about struct {
 func About() Part {
 	return JSON("about.json", func(context.Context) (any, error) {
 		out := about{
-			Version: obs.Version(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Build: map[string]string{}, PID: os.Getpid(),
+			Version: version.String(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Build: map[string]string{}, PID: os.Getpid(),
 			Started: started.UTC(), Now: time.Now().UTC(), CPUs: runtime.NumCPU(), GOMAXPROCS: runtime.GOMAXPROCS(0), Goroutines: runtime.NumGoroutine(),
 		}
 		if info, ok := debug.ReadBuildInfo(); ok {
