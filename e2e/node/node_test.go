@@ -37,7 +37,7 @@ func TestTheChartsOnARealNode(t *testing.T) {
 	}{
 		{"the hub is installed", s.installHub}, {"its own command installs the agent", s.installAgent}, {"the agent sees its own pod", s.ownPod},
 		{"the agent is upgraded", s.upgradeAgent}, {"logs, exec, cp and port-forward", s.streams}, {"the hub is upgraded", s.upgradeHub},
-		{"the node restarts", s.restartNode}, {"token and certificate change", s.rotate}, {"an uninstall leaves nothing", s.uninstall},
+		{"the node restarts", s.restartNode}, {"access is rescued", s.rescue}, {"token and certificate change", s.rotate}, {"an uninstall leaves nothing", s.uninstall},
 	} {
 		if s.hub.lost() {
 			s.hub.visit(t)
@@ -262,6 +262,19 @@ func (s *story) restartNode(t *testing.T) {
 	s.hub.awaitAgent(t, s.cluster)
 	if identityNow(t) != before {
 		t.Error("the restart changed the identity")
+	}
+}
+
+// rescue: whoever may exec into the hub's pod makes a token as docs/operations.md says, and goes on with it.
+func (s *story) rescue(t *testing.T) {
+	out := must(t, "kubectl", "--namespace", "kubilitics", "exec", "kubilitics-hub-0", "--", "/kubilitics-hub", "token", "rescue")
+	rescued := strings.TrimSpace(out)
+	if !strings.HasPrefix(rescued, "kbt1.") || rescued == s.hub.Token {
+		t.Fatalf("it prints %q", out)
+	}
+	s.hub.Token = rescued
+	if text, err := s.hub.Text(t.Context(), "/api/v1/clusters/"+s.cluster); err != nil || !strings.Contains(text, s.cluster) {
+		t.Errorf("the token opens nothing: %s %v", text, err)
 	}
 }
 
