@@ -8,7 +8,8 @@ var rank = map[string]int{
 	"shared/topo":        0,
 	"shared/fault":       0,
 	"shared/conf":        0,
-	"shared/obs":         0,
+	"shared/version":     0,
+	"shared/obs":         1,
 	"shared/cli":         1,
 	"shared/credential":  0,
 	"shared/pgtest":      0,
@@ -65,7 +66,6 @@ var beside = map[string]string{
 	"shared/fault/httpfault -> shared/fault":       "one table from codes to statuses",
 	"shared/fault/grpcfault -> shared/fault":       "one table from codes to statuses",
 	"shared/conf -> shared/fault":                  "a wrong key is a fault",
-	"shared/obs -> shared/fault":                   "a wrong level is a fault",
 	"hub/internal/live -> hub/internal/query":      "frames word a row as lists do",
 	"hub/internal/store/storetest -> hub/internal": "the conformance suite",
 }
