@@ -72,7 +72,7 @@ func (st *Stream) Read(p []byte) (int, error) {
 	return n, st.err(err)
 }
 
-// Write writes in frames that each fill one TLS record, so that other streams get their turn in between.
+// Write writes in frames of at most frameBody, so that other streams get their turn in between.
 func (st *Stream) Write(p []byte) (int, error) {
 	st.writing.Lock()
 	defer st.writing.Unlock()

@@ -9,8 +9,9 @@ type buffers struct {
 }
 
 var (
-	large = buffers{size: 32 << 10} // as much as one frame of the tunnel carries
-	small = buffers{size: 4 << 10}  // of what lasts, and is mostly silent
+	frame = buffers{size: 32 << 10}         // as much as one frame of the tunnel carries
+	large = buffers{size: 2 * (16<<10 - 9)} // a frame's worth, less what HTTP writes around it; the hub sends it on in two
+	small = buffers{size: 4 << 10}          // of what lasts, and is mostly silent
 )
 
 // Get implements httputil.BufferPool.

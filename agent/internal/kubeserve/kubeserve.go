@@ -92,11 +92,12 @@ func (d *Door) Run(ctx context.Context) error {
 	s := &http.Server{
 		Handler: d, ErrorLog: d.errors,
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
+		ConnContext:                  withJoiner,
 		BaseContext:                  func(net.Listener) context.Context { return requests },
 		DisableGeneralOptionsHandler: true,
 	}
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(d.listener) }()
+	go func() { served <- s.Serve(joiners{d.listener}) }()
 	select {
 	case <-ctx.Done():
 	case err := <-served:

@@ -93,6 +93,8 @@ func (d *Door) pass(w http.ResponseWriter, r *http.Request, q kube.Request, who 
 	}
 	if q.Lasts() {
 		p.BufferPool, p.FlushInterval = &small, -1
+	} else if !q.Upgrades {
+		defer join(r)()
 	}
 	p.ModifyResponse = func(a *http.Response) error {
 		if !q.Lasts() && a.ContentLength >= 0 && a.ContentLength <= int64(small.size) {

@@ -65,7 +65,7 @@ func (b *bench) list(ctx context.Context) error {
 
 // underBulk asks for a small object while the bulk is listed over and over on the same way.
 func (b *bench) underBulk(ctx context.Context) error {
-	const rounds = 5
+	const rounds = 15
 	var direct, through, ratios []float64
 	for i := range rounds + 1 {
 		d, err := beside(ctx, b.direct)

@@ -114,9 +114,10 @@ func newBuffers(size int) buffers {
 	return buffers{size: size, pool: &sync.Pool{New: func() any { return make([]byte, size) }}}
 }
 
-// A watch holds its buffer while nothing happens, so that is small; lists are copied by as much as a frame of the tunnel carries.
+// A watch holds its buffer while nothing happens, so that is small. Lists are copied by what an HTTP/2 frame carries that is one TLS record with its header:
+// with more, each frame would be two, the second of a few bytes, and each record is a system call here and another at the client.
 var (
-	briefBuffers = newBuffers(32 << 10)
+	briefBuffers = newBuffers(16<<10 - 9)
 	longBuffers  = newBuffers(1 << 10)
 )
 
