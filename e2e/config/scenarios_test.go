@@ -48,7 +48,7 @@ func scenarios() map[string]func(*testing.T) {
 			plugged(t, "{name: blind, tenants: [other]}, {name: tester}", func(s plugin) error { return want(s.Nodes > 0 && s.Name == "tester", s) })
 		},
 		"plugins[].timeout": func(t *testing.T) {
-			plugged(t, "{name: tester, env: [HANG=1], timeout: 50ms}", func(s plugin) error { return want(s.Timeouts > 0, s) })
+			plugged(t, "{name: tester, env: [HANG=1], timeout: 500ms}", func(s plugin) error { return want(s.Timeouts > 0, s) })
 		},
 	}
 	for key, try := range targets() {
