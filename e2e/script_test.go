@@ -241,6 +241,9 @@ var alike = []struct {
 	{regexp.MustCompile(`(Handling connection for )\d+`), "${1}PORT"},
 	{regexp.MustCompile(`[ \t]+`), " "},
 	{regexp.MustCompile(`-{4,}`), "---"},
+	// Kubernetes' repair of addresses, every three minutes, may meet a Service that is just being made.
+	{regexp.MustCompile(`(?m)^.*\bClusterIPNotAllocated\b.*\n`), ""},
+	{regexp.MustCompile(`Events:\n Type Reason Age From Message\n --- --- --- --- ---\n(\n|$)`), "Events: <none>\n$1"},
 }
 
 func (n *normalizer) text(s string) string {

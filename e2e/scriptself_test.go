@@ -7,6 +7,8 @@ import (
 	"testing"
 )
 
+const eventsHead = "Events:\n  Type     Reason                 Age   From                           Message\n  ----     ------                 ----  ----                           -------\n"
+
 // What can't be the same on two sides is taken out; what is a difference stays one.
 func TestNormalizer(t *testing.T) {
 	n := newNormalizer(map[string]string{"https://127.0.0.1:4711/k8s/clusters/c1": "SERVER", "shop-a": "shop-N"})
@@ -19,6 +21,8 @@ func TestNormalizer(t *testing.T) {
 		{"LAST DEPLOYED: Mon Nov 23 17:01:46 2026", "LAST DEPLOYED: TIME"},
 		{"control plane is running at https://127.0.0.1:4711/k8s/clusters/c1", "control plane is running at SERVER"},
 		{`Error from server (NotFound): configmaps "nothing" not found in shop-a`, `Error from server (NotFound): configmaps "nothing" not found in shop-N`},
+		{eventsHead + "  Warning  ClusterIPNotAllocated  12s   ipallocator-repair-controller  Cluster IP [IPv4]: 10.0.0.9 is not allocated; repairing\n", "Events: <none>"},
+		{eventsHead + "  Warning  Failed  12s   kubelet  so\n", "Events:\n Type Reason Age From Message\n --- --- --- --- ---\n Warning Failed AGE kubelet so"},
 		{"generation: 3", "generation: 3"},
 		{"replicas: 2 of 3", "replicas: 2 of 3"},
 		{"deployment.apps/api scaled", "deployment.apps/api scaled"},
