@@ -34,7 +34,7 @@ func newCensus(h *Hub, reg prometheus.Registerer) *census {
 		hub:      h,
 		position: obs.Gauges(reg, "kubilitics_hub_feed_position", "Position that a tenant's feed has come to; one series a tenant.", "tenant"),
 		bytes:    obs.Gauge(reg, "kubilitics_hub_store_bytes", "Bytes that the database takes."),
-		taken:    obs.Gauge(reg, "kubilitics_hub_census_timestamp_seconds", "When the clusters were last counted: the figures of clusters and feeds are as old as that."),
+		taken:    obs.Gauge(reg, "kubilitics_hub_census_timestamp_seconds", "When the last count of the clusters began: the figures of clusters and feeds are as old as that."),
 	}
 	c.found.Store(&[]seen{})
 	reg.MustRegister(c)
@@ -67,6 +67,7 @@ type seen struct {
 }
 
 func (c *census) count(ctx context.Context, size bool) error {
+	began := time.Now() // the figures are as old as the first question, however long the answers take
 	ctx, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
 	tenants, err := c.hub.store.Tenants(ctx)
@@ -98,7 +99,7 @@ func (c *census) count(ctx context.Context, size bool) error {
 		}
 		c.bytes.Set(float64(bytes))
 	}
-	c.taken.SetToCurrentTime()
+	c.taken.Set(float64(began.UnixMilli()) / 1e3)
 	return nil
 }
 

@@ -225,7 +225,7 @@ func settled(t *testing.T) {
 				return fmt.Errorf("%s is %v", name, got)
 			}
 		}
-		if value(all, "kubilitics_hub_census_timestamp_seconds") < float64(since.Unix()) {
+		if value(all, "kubilitics_hub_census_timestamp_seconds") < float64(since.UnixMilli())/1e3 {
 			return errors.New("no census yet")
 		}
 		return nil
