@@ -37,7 +37,34 @@ func (i inside) RoundTrip(r *http.Request) (*http.Response, error) {
 		return refusal(r, err), nil
 	}
 	resp.Request = r
+	if !s.lasts() && s.request.Subresource != "log" { // a log is read piece by piece
+		resp.Body = &bounded{ReadCloser: resp.Body, left: maxWhole}
+	}
 	return resp, nil
+}
+
+// maxWhole is how much of an answer somebody within the hub reads, in bytes: they mostly read it whole, and a cluster in strange hands may answer
+// without an end. All pods of the largest cluster take half of it.
+const maxWhole = 64 << 20
+
+// bounded is a body that breaks off where it is too long.
+type bounded struct {
+	io.ReadCloser
+	left int64
+}
+
+// Read gives what is left of what may be read.
+func (b *bounded) Read(p []byte) (int, error) {
+	var n int
+	var err error
+	if b.left >= 0 {
+		n, err = b.ReadCloser.Read(p[:min(int64(len(p)), b.left+1)])
+		b.left -= int64(n)
+	}
+	if b.left < 0 {
+		return max(n-1, 0), fault.New(fault.Unavailable, "the cluster's answer is longer than %d MiB", maxWhole>>20)
+	}
+	return n, err
 }
 
 func closeBody(r *http.Request) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/shared/fault"
 )
 
 // switching upgrades and then echoes, as exec with cat would.
@@ -225,5 +226,35 @@ func TestFromWithinTheHub(t *testing.T) {
 	c.lose()
 	if resp, text := send("GET", pods); resp.StatusCode != 503 || !strings.Contains(text, "isn't connected") || resp.Header.Get("Retry-After") != "" {
 		t.Errorf("%d %s", resp.StatusCode, text)
+	}
+}
+
+// Who is within the hub reads answers whole: one without an end must not fill the hub's memory. A log may be of any length.
+func TestAnAnswerWithoutAnEnd(t *testing.T) {
+	const limit, more = 64 << 20, 66 << 20
+	r := newRig(t)
+	c := r.cluster("eu-1", func(w http.ResponseWriter, req *http.Request) {
+		piece := []byte(strings.Repeat("x", 1<<20))
+		for sent := 0; sent < more; sent += len(piece) {
+			if _, err := w.Write(piece); err != nil {
+				return
+			}
+		}
+	})
+	client := &http.Client{Transport: r.proxy.Transport(r.caller(), c.at.Cluster)}
+	for _, step := range []struct {
+		path string
+		want int64
+		code fault.Code
+	}{{pods + "/a", limit, fault.Unavailable}, {pods + "/a/log", more, ""}} {
+		resp, err := client.Get("http://any" + step.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		if n != step.want || (err != nil) != (step.code != "") || err != nil && !fault.Is(err, step.code) {
+			t.Errorf("%s: %d bytes, %v", step.path, n, err)
+		}
 	}
 }

@@ -331,9 +331,14 @@ func (g *gathering) watch(ctx context.Context, version string) error {
 	}
 }
 
+// maxEvent bounds an event, in bytes; an API server has no object that is near as large.
+const maxEvent = 16 << 20
+
 func decode(ctx context.Context, body io.Reader, events chan<- event) error {
-	for dec := json.NewDecoder(body); ; {
+	bounded := &io.LimitedReader{R: body}
+	for dec := json.NewDecoder(bounded); ; {
 		var e event
+		bounded.N = maxEvent
 		if err := dec.Decode(&e); err != nil {
 			return broken(ctx, err)
 		}

@@ -3,6 +3,7 @@ package pods
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -348,4 +349,31 @@ func BenchmarkLogs(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(pods*each*b.N)/b.Elapsed().Seconds(), "lines/s")
+}
+
+// A watch has no end, but each of its events has one.
+func TestAnEventWithoutAnEnd(t *testing.T) {
+	const begins = `{"type":"ADDED","object":"`
+	common := strings.Repeat(begins+strings.Repeat("x", 1<<20)+"\"}\n", 20) // more than one may have
+	endless := &counted{}
+	events := make(chan event, 20)
+	err := decode(t.Context(), io.MultiReader(strings.NewReader(common+begins), endless), events)
+	if len(events) != 20 || !fault.Is(err, fault.Unavailable) || endless.read > 2*maxEvent {
+		t.Errorf("%d events, then %d bytes of one more, then %v", len(events), endless.read, err)
+	}
+}
+
+// counted gives a letter for ever, or nearly.
+type counted struct{ read int }
+
+// Read implements io.Reader.
+func (c *counted) Read(p []byte) (int, error) {
+	if c.read > 8*maxEvent {
+		return 0, io.ErrUnexpectedEOF
+	}
+	for i := range p {
+		p[i] = 'x'
+	}
+	c.read += len(p)
+	return len(p), nil
 }
