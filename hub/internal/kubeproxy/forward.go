@@ -191,11 +191,20 @@ func (f forwarder) RoundTrip(out *http.Request) (*http.Response, error) {
 			s.over(errLeft)
 			return nil, worded
 		}
-		s.status = int(kube.Status(worded).Code)
-		s.over(err)
-		return nil, worded
+		return nil, s.unanswered(worded, err)
+	}
+	if err := s.fit(resp, out.URL); err != nil {
+		_ = resp.Body.Close()
+		return nil, s.unanswered(err, err)
 	}
 	return s.answered(resp), nil
+}
+
+// unanswered ends the passage with what the client is told in place of an answer.
+func (s *passage) unanswered(told, why error) error {
+	s.status = int(kube.Status(told).Code)
+	s.over(why)
+	return told
 }
 
 func (f forwarder) through(s *passage, out *http.Request) http.RoundTripper {
