@@ -230,9 +230,10 @@ var alike = []struct {
 	{regexp.MustCompile(`LOG v\d\.go:\d+\] "Encoding terminal size failed" err="websocket: close sent"\n`), ""},
 	{regexp.MustCompile(`((?i:resource ?version)"?: *"?)\d+`), "${1}RV"},
 	{regexp.MustCompile(`\(x\d+ over [^)]*\)`), ""},
+	// Before ages: an ID may look like one.
+	{regexp.MustCompile(`(-[bcdfghjklmnpqrstvwxz2456789]{8,10})?-[bcdfghjklmnpqrstvwxz2456789]{5}\b`), "-ID"},
 	{regexp.MustCompile(`\b(\d+d)?(\d+h)?(\d+m)?\d+s\b|\b\d+[mhd](\d+[mhs])?(\s|\)|$)`), "AGE "},
 	{regexp.MustCompile(`\b10\.\d+\.\d+\.\d+\b`), "IP"},
-	{regexp.MustCompile(`(-[bcdfghjklmnpqrstvwxz2456789]{8,10})?-[bcdfghjklmnpqrstvwxz2456789]{5}\b`), "-ID"},
 	{regexp.MustCompile(`local-[abc]\b`), "ZONE"},
 	{regexp.MustCompile(`(LIVE|MERGED)-\d+`), "$1"},
 	{regexp.MustCompile(`\b1[6-9]\d{8}\b`), "SECONDS"},

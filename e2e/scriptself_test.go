@@ -14,6 +14,7 @@ func TestNormalizer(t *testing.T) {
 	n := newNormalizer(map[string]string{"https://127.0.0.1:4711/k8s/clusters/c1": "SERVER", "shop-a": "shop-N"})
 	for _, c := range []struct{ in, want string }{
 		{"api-7d9f8b6c5d-x2b4c   1/1   Running   0          12s", "api-ID 1/1 Running 0 AGE"},
+		{"evicting pod nodes/guests-84bff7468b-2h45s", "evicting pod nodes/guests-ID"},
 		{"web-0   2/2     Running   0          3m4s   10.0.0.7   through-node-2   <none>", "web-0 2/2 Running 0 AGE IP NODE <none>"},
 		{`  resourceVersion: "1234"`, ` resourceVersion: "RV"`},
 		{`{"resourceVersion":"99","uid":"f81d4fae-7dec-11d0-a765-00a0c91e6bf6"}`, `{"resourceVersion":"RV","uid":"UID"}`},

@@ -270,7 +270,7 @@ func (s *passage) answered(resp *http.Response) *http.Response {
 			resp.Body = newCommandBody(conn)
 		}
 	case s.request.Verb == "watch" && resp.StatusCode == http.StatusOK:
-		resp.Body = &watchBody{body: inner, framing: framingOf(resp.Header)}
+		resp.Body = &watchBody{body: inner, framing: framingOf(resp.Header), table: s.table}
 	case s.request.Verb == "create" && s.request.Name == "" && resp.StatusCode == http.StatusCreated && isJSON(resp.Header):
 		resp.Body = &namingBody{body: inner}
 	default:

@@ -27,6 +27,7 @@ type passage struct {
 	at      store.Scope
 	cluster string // how people know it
 	request kube.Request
+	table   bool // it asks for rows
 	began   time.Time
 	entry   *audit.Entry
 	span    obs.Span
@@ -51,7 +52,7 @@ var (
 func (p *Proxy) admit(r *http.Request, by Caller, cluster fleet.ClusterID) (*passage, error) {
 	s := &passage{
 		proxy: p, by: by, at: store.Scope{Tenant: by.Principal.Tenant, Cluster: cluster}, cluster: cluster.String(),
-		began: time.Now(), ctx: r.Context(), end: func(error) {},
+		table: strings.Contains(r.Header.Get("Accept"), "as=Table"), began: time.Now(), ctx: r.Context(), end: func(error) {},
 	}
 	_, deciding := obs.Step(s.ctx, "decide")
 	err := s.decide(r)

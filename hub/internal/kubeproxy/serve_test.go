@@ -325,7 +325,7 @@ func TestARevokedTokenEndsWhatLasts(t *testing.T) {
 
 func TestAtTheEndOfTheHub(t *testing.T) {
 	r := newRig(t)
-	gone, lines := make(chan struct{}, 2), make(chan string)
+	gone, lines := make(chan struct{}, 3), make(chan string)
 	watch := watching(nil, "application/json", gone)
 	log := watching(lines, "text/plain", gone)
 	r.cluster("eu-1", func(w http.ResponseWriter, req *http.Request) {
@@ -340,6 +340,11 @@ func TestAtTheEndOfTheHub(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer watched.Body.Close()
+	read, err := r.send(t.Context(), "GET", pods+"?watch=1", nil, "Accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Body.Close()
 	followed, err := r.send(t.Context(), "GET", pods+"/a/log?follow=1", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -349,6 +354,9 @@ func TestAtTheEndOfTheHub(t *testing.T) {
 	r.proxy.Drain()
 	if text, err := io.ReadAll(watched.Body); err != nil || len(text) != 0 {
 		t.Errorf("the watch ends with %q, %v", text, err)
+	}
+	if text, err := io.ReadAll(read.Body); err != nil || !strings.HasPrefix(string(text), `{"type":"ERROR",`) || !strings.Contains(string(text), "this hub is shutting down") {
+		t.Errorf("the watch that somebody reads ends with %q, %v", text, err)
 	}
 	code, text := r.do("GET", pods+"?watch=1", nil)
 	if s := statusOf(t, text); code != 503 || s.Details == nil || s.Details.RetryAfterSeconds != 1 {
