@@ -211,6 +211,11 @@ func (a *API) toFleet(w middleware.WrapResponseWriter, r *http.Request, by kubep
 	if err != nil {
 		return fault.Wrap(err, fault.Unavailable, "the request can't be put on record now, and isn't done without")
 	}
+	if refusal == nil && !q.Lasts() {
+		if _, refusal = a.asks(by.Principal); refusal == nil {
+			defer a.answered(by.Principal)
+		}
+	}
 	if refusal != nil {
 		status := kube.Status(refusal)
 		entry.End(int(status.Code), string(status.Reason), "", nil)

@@ -18,6 +18,7 @@ import (
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/kubefleet"
 	"github.com/kubilitics/kubilitics/hub/internal/kubeproxy"
+	"github.com/kubilitics/kubilitics/hub/internal/query"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/tunnel"
@@ -221,6 +222,40 @@ func TestTheFleetIsOnRecordToo(t *testing.T) {
 				t.Fatalf("%s: on record is %+v", path, all)
 			}
 		}
+	}
+}
+
+// What is read of the fleet costs the same database as what is asked of the product's interface, and counts with it.
+func TestOneUserLeavesRoomInTheFleetToo(t *testing.T) {
+	var db slow
+	k := newKubeRig(t, options{api: func(c *Config) {
+		db = slow{c.Store.(store.Store), make(chan struct{}), make(chan struct{})}
+		c.Query, c.RequestsEach = query.New(db), 1
+		c.Fleet = kubefleet.New(kubefleet.Config{Query: c.Query, Live: c.Live})
+	}})
+	const path = "/k8s/fleet/clusters/shop/version"
+	admin, other := "Authorization: Bearer "+k.admin, "Authorization: Bearer "+k.token("other", "list,get * *")
+	answers := make(chan int, 2)
+	ask := func(who string) {
+		resp, _ := k.ask("GET", path, who)
+		answers <- resp.StatusCode
+	}
+	go ask(admin)
+	<-db.entered
+	resp, text := k.ask("GET", path, admin)
+	if resp.StatusCode != 429 || resp.Header.Get("Retry-After") != "1" || !strings.Contains(text, `"reason":"TooManyRequests"`) {
+		t.Errorf("%d %v %s", resp.StatusCode, resp.Header, text)
+	}
+	k.get(k.admin, "/api/v1/clusters").expect(t, 429, "1 requests under way")
+	go ask(other)
+	<-db.entered
+	close(db.leave)
+	if a, b := <-answers, <-answers; a != 200 || b != 200 {
+		t.Errorf("%d, %d", a, b)
+	}
+	go func() { <-db.entered }()
+	if resp, text := k.ask("GET", path, admin); resp.StatusCode != 200 {
+		t.Errorf("%d %s", resp.StatusCode, text)
 	}
 }
 
