@@ -100,10 +100,12 @@ func (p Program[T]) command() *cobra.Command {
 		Long: p.Long + "\n\nConfiguration: flags, then " + conf.Prefix + "_* variables, then " + p.Name +
 			".yaml in /etc/kubilitics, $HOME/.kubilitics or the current directory.",
 		Args:          arguments,
+		Version:       version.String(),
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return conf.FlagFault(c.Flags(), err) })
 	for _, c := range p.Commands {
 		root.AddCommand(p.configured(c))

@@ -57,7 +57,8 @@ func TestPrograms(t *testing.T) {
 		{"greet --name hell", 1, "it went wrong"},
 		{"config print --token hush", 0, "token: ********"},
 		{"config print --name you", 0, "name: you"},
-		{"version", 0, ""},
+		{"version", 0, "dev"},
+		{"--version", 0, "dev"},
 		{"--help", 0, "KUBILITICS_*"},
 		{"", 0, "Greets people."},
 	}

@@ -279,9 +279,8 @@ func unknown(where, key string, known []string) error {
 	f := fault.New(fault.BadRequest, "%s has the key %q, which doesn't exist", where, key)
 	if near := fault.Nearest(key, known); near != "" {
 		f.Message += fmt.Sprintf("; the nearest one is %q", near)
-		return f.WithField(key, "unknown; did you mean %q?", near)
 	}
-	return f.WithField(key, "unknown")
+	return f
 }
 
 // Line is a key with its effective value; secrets are masked.

@@ -10,7 +10,7 @@ import (
 
 func TestNearest(t *testing.T) {
 	known := []string{"labelSelector", "fieldSelector", "kind", "limit", "namespace"}
-	for word, want := range map[string]string{"kindd": "kind", "Kind": "kind", "labelselector": "labelSelector", "space": "namespace", "limits": "limit", "zzzzzz": "", "": ""} {
+	for word, want := range map[string]string{"kindd": "kind", "Kind": "kind", "labelselector": "labelSelector", "space": "namespace", "limits": "limit", "ikdn": "", "knid": "kind", "zzzzzz": "", "": ""} {
 		if got := Nearest(word, known); got != want {
 			t.Errorf("nearest to %q is %q, want %q", word, got, want)
 		}

@@ -50,6 +50,7 @@ With --dry-run the cluster does all but keep it; with --dry-run=impact nothing i
 	flags.BoolVar(&want.force, "force", false, "take fields from others who manage them")
 	_ = c.MarkFlagFilename("filename", "yaml", "yml", "json")
 	_ = c.RegisterFlagCompletionFunc("dry-run", cobra.FixedCompletions([]string{"server", "impact"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("validate", cobra.FixedCompletions([]string{"strict", "warn", "ignore"}, cobra.ShellCompDirectiveNoFileComp))
 	a.completes(c, "cluster", a.clusterNames)
 	a.completes(c, "namespace", a.namespaceNames)
 	o.flag(c, "json", "yaml")

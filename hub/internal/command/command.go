@@ -3,6 +3,7 @@ package command
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -92,8 +93,17 @@ func Run(ctx context.Context, p Process) int {
 	if ctx.Err() != nil {
 		err = errors.New("interrupted")
 	}
-	fmt.Fprintf(p.Err, "%s: %v\n", name, err)
+	fmt.Fprintf(p.Err, "%s: %v%s\n", name, err, helps(err))
 	return exitCode(err)
+}
+
+// helps is what to do about an error that doesn't say so itself.
+func helps(err error) string {
+	var stranger x509.UnknownAuthorityError
+	if errors.As(err, &stranger) {
+		return "; --ca names a file with the root of its certificate"
+	}
+	return ""
 }
 
 func exitCode(err error) int {
@@ -126,12 +136,14 @@ func (a *app) root() *cobra.Command {
 		Example:       a.examples(examples),
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: a.name()},
 		Args:          between(0, 0),
+		Version:       a.Version,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.PersistentFlags().StringVar(&a.hub, "hub", "", "address of the hub (KUBILITICS_HUB)")
 	root.PersistentFlags().StringVar(&a.ca, "ca", "", "PEM file of whom to trust to be the hub, instead of those whom the system trusts; a login keeps it")
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return wrongFlag(c.Flags(), err) })
 	for _, g := range a.groups() {
 		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title + ":"})
@@ -140,6 +152,10 @@ func (a *app) root() *cobra.Command {
 			c.Example = a.examples(c.Example)
 			root.AddCommand(c)
 		}
+	}
+	root.InitDefaultCompletionCmd()
+	if c, _, err := root.Find([]string{"completion"}); err == nil { // its own takes any word, and does nothing
+		c.Args, c.RunE = between(0, 0), root.RunE
 	}
 	return root
 }
@@ -196,6 +212,8 @@ func between(least, most int) cobra.PositionalArgs {
 				f.Message += fmt.Sprintf("; the nearest one is %q", near)
 			}
 			return f
+		case len(args) > most && most == 0:
+			return fault.New(fault.BadRequest, "%s takes no arguments: what is %q?", c.CommandPath(), args[0])
 		case len(args) < least || len(args) > most:
 			return fault.New(fault.BadRequest, "%s takes %s; see %s --help", c.CommandPath(), strings.TrimPrefix(c.UseLine(), c.CommandPath()+" "), c.CommandPath())
 		}

@@ -24,12 +24,12 @@ func TestLogin(t *testing.T) {
 	file := d.write("token", "  "+h.token+"\n")
 	d.does(2, h.token, []string{"login", h.URL, "--ca", d.ca}, "nobody to ask")
 	d.does(2, h.token, []string{"login", h.URL, "--ca", d.ca, "--token-stdin", "--token-file", file}, "exclude")
-	d.does(2, h.token+"x", []string{"login", h.URL, "--ca", d.ca, "--token-stdin"}, "that is no API token")
+	d.does(2, h.token+"x", []string{"login", h.URL, "--ca", d.ca, "--token-stdin"}, "that is no API token, or not all of one")
 	d.does(2, h.token, []string{"login", "--token-stdin"}, "which hub?")
 	d.does(2, h.token, []string{"login", "tls://hub:8443", "--token-stdin"}, "where agents reach the hub")
 	d.does(2, h.token, []string{"login", h.URL, "--ca", file, "--token-stdin"}, "no certificate")
 	d.does(3, wrong, []string{"login", h.URL, "--ca", d.ca, "--token-stdin"}, "isn't known to this hub", "request r-18")
-	d.does(5, h.token, []string{"login", h.URL, "--token-stdin"}, "can't be reached", "x509")
+	d.does(5, h.token, []string{"login", h.URL, "--token-stdin"}, "can't be reached", "x509", "; --ca names a file")
 	if _, err := os.Stat(filepath.Join(d.home, loginsFile)); err == nil {
 		t.Error("a login that failed was kept")
 	}
@@ -44,7 +44,7 @@ func TestLogin(t *testing.T) {
 		t.Errorf("User-Agent %q", got)
 	}
 	d.env = []string{"KUBILITICS_TOKEN=" + wrong}
-	d.run(3, "whoami", h.URL+" doesn't let you in", "run kubilitics login "+h.URL)
+	d.run(3, "whoami", h.URL+" doesn't let you in", "KUBILITICS_TOKEN must hold another token")
 	d.env = []string{"KUBILITICS_HUB=https://other.example"}
 	d.run(3, "whoami", "not logged in to https://other.example: run kubilitics login https://other.example")
 	d.run(0, "whoami --hub "+h.URL+" -o json", `"name": "ada"`)
@@ -112,7 +112,10 @@ func TestExitCodes(t *testing.T) {
 	d, h := loggedIn(t)
 	for args, want := range map[string]string{
 		"clustrs":                         `the nearest one is "clusters"`,
-		"clusters x":                      "kubilitics clusters takes",
+		"gte pods":                        `the nearest one is "get"`,
+		"clusters x":                      `kubilitics clusters takes no arguments: what is "x"?`,
+		"search":                          "kubilitics search takes QUERY...",
+		"completion bsh":                  `the nearest one is "bash"`,
 		"clusters --outptu json":          `the nearest one is "--output"`,
 		"kubeconfig":                      "name one cluster, or say --all",
 		"kubeconfig eu-1 --all":           "name one cluster, or say --all",
@@ -148,6 +151,7 @@ func TestHelp(t *testing.T) {
 	d := newDesk(t)
 	d.run(0, "--help", "Exit codes: 0 ", "5 no hub answered", "kubilitics login https://hub.example")
 	d.run(0, "completion bash", "bash completion")
+	d.run(0, "--version", "v0-test\n")
 	d.name = "/usr/local/bin/kubectl-kubilitics"
 	d.run(0, "kubeconfig --help", "kubectl kubilitics kubeconfig [CLUSTER]")
 	d.run(0, "", "kubectl kubilitics login https://hub.example")
@@ -156,8 +160,11 @@ func TestHelp(t *testing.T) {
 
 func TestCompletion(t *testing.T) {
 	t.Parallel()
-	d, _ := loggedIn(t)
+	d, h := loggedIn(t)
 	d.run(0, "__complete kubeconfig eu", "eu-1")
+	d.run(0, "__complete kubeconfig --auth t", "exec\nticket\n:4")
+	d.run(0, "__complete use h", h.URL+"\n:4")
+	d.run(0, "__complete use "+h.URL+" h", ":4")
 }
 
 type execCredential struct {

@@ -68,6 +68,21 @@ func (a *app) first(from source) cobra.CompletionFunc {
 	}
 }
 
+// hubs completes the first argument by those that one is logged in to.
+func (a *app) hubs(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	silent := *a
+	silent.Err = io.Discard
+	all, err := silent.logins()
+	if err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out []string
+	for _, h := range all.Hubs {
+		out = append(out, h.Address)
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
 func (a *app) clusterNames(ctx context.Context, s *session, _ *cobra.Command, _ []string, _ string) ([]string, error) {
 	all, err := s.fleet(ctx)
 	return clusterNames(all), err

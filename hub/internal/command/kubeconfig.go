@@ -48,6 +48,7 @@ holds a ticket, and works anywhere until that ends.`,
 	flags.Lookup("write").NoOptDefVal = usualFile
 	flags.StringVar(&want.prefix, "prefix", "", "what the names of contexts are to begin with")
 	c.ValidArgsFunction = a.first(a.clusterNames)
+	_ = c.RegisterFlagCompletionFunc("auth", cobra.FixedCompletions([]string{"exec", "ticket"}, cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(c *cobra.Command, args []string) error { return a.kubeconfig(c.Context(), args, want) }
 	return c
 }

@@ -31,7 +31,8 @@ func (a *app) loginCommand() *cobra.Command {
 makes API tokens; the hub prints the first one when it starts for the first time.
 
 The token is never an argument, since those are there for everybody on the machine to see.`,
-		Example: "  kubilitics login https://hub.example\n  kubilitics login https://hub.example --ca hub-root.pem --token-file token\n  pass hub/token | kubilitics login https://hub.example --token-stdin",
+		ValidArgsFunction: a.hubs,
+		Example:           "  kubilitics login https://hub.example\n  kubilitics login https://hub.example --ca hub-root.pem --token-file token\n  pass hub/token | kubilitics login https://hub.example --token-stdin",
 	}
 	c.Flags().BoolVar(&from.stdin, "token-stdin", false, "read the token from standard input")
 	c.Flags().StringVar(&from.file, "token-file", "", "read the token from this file")
@@ -183,7 +184,8 @@ func (a *app) logoutCommand() *cobra.Command {
 	var all bool
 	c := &cobra.Command{
 		Use: "logout [HUB]", Short: "Forget the token of a hub, and the tickets got with it", Args: between(0, 1),
-		Long: "Forgets the token of a hub, the current one where none is named, and the tickets got with it. The token itself goes on; an administrator can revoke it.",
+		ValidArgsFunction: a.hubs,
+		Long:              "Forgets the token of a hub, the current one where none is named, and the tickets got with it. The token itself goes on; an administrator can revoke it.",
 	}
 	c.Flags().BoolVar(&all, "all", false, "of every hub")
 	c.RunE = func(_ *cobra.Command, args []string) error {
@@ -239,7 +241,7 @@ func or(text, otherwise string) string {
 
 func (a *app) useCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "use [HUB]", Short: "Make another hub the current one, or list those logged in to", Args: between(0, 1),
+		Use: "use [HUB]", Short: "Make another hub the current one, or list those logged in to", Args: between(0, 1), ValidArgsFunction: a.hubs,
 		RunE: func(_ *cobra.Command, args []string) error {
 			all, err := a.logins()
 			if err != nil {

@@ -27,7 +27,8 @@ is called as ` + "`kubectl kubilitics`" + `. The names in the examples are those
 
 Every command has ` + "`--hub`, `--ca`" + ` and ` + "`--help`" + `.
 
-Words are completed by the shell: commands and flags, and clusters, kinds, namespaces and names as the hub has them.
+Words are completed by the shell: commands and flags, and clusters, kinds, namespaces and names as the hub has them. bash needs its package bash-completion for that,
+and zsh ` + "`compinit`" + `.
 
 %ssh
 source <(kubilitics completion bash)     # or zsh; fish: kubilitics completion fish | source

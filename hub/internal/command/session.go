@@ -95,7 +95,7 @@ func (a *app) open(hub login.Hub, limit time.Duration) (*session, error) {
 func checkToken(text string) (string, error) {
 	text = strings.TrimSpace(text)
 	if _, ok := credential.Parse(credential.API, text); !ok && !credential.Looks(credential.Ticket, text) {
-		return "", fault.New(fault.BadRequest, "that is no API token; one begins with %s.", credential.API)
+		return "", fault.New(fault.BadRequest, "that is no API token, or not all of one: it is %s. and two parts more, with a dot between them", credential.API)
 	}
 	return text, nil
 }
@@ -113,6 +113,9 @@ func tokenID(text string) string {
 func (a *app) again(s *session, err error) error {
 	if !fault.Is(err, fault.Unauthorized) {
 		return err
+	}
+	if os.Getenv(tokenVariable) != "" { // a login wouldn't be looked at
+		return fault.New(fault.Unauthorized, "%s doesn't let you in: %v: %s must hold another token", s.Address, err, tokenVariable)
 	}
 	return fault.New(fault.Unauthorized, "%s doesn't let you in: %v: run %s login %[1]s", s.Address, err, a.name())
 }
