@@ -104,6 +104,9 @@ func restConfig(cfg Config) (*rest.Config, error) {
 	loading := clientcmd.NewDefaultClientConfigLoadingRules()
 	loading.ExplicitPath = cfg.Kubeconfig
 	out, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(loading, &clientcmd.ConfigOverrides{CurrentContext: cfg.Context}).ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		return nil, fault.New(fault.BadRequest, "this is no pod, and no kubeconfig says how the cluster is reached").WithField("kubeconfig", "must name one")
+	}
 	if err != nil {
 		return nil, fault.Wrap(err, fault.BadRequest, "the cluster's address and credentials can't be found").WithField("kubeconfig", "%v", err)
 	}

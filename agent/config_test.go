@@ -27,6 +27,15 @@ func TestAccess(t *testing.T) {
 	}
 }
 
+// TestNoCluster: who starts an agent at a machine without a kubeconfig is told which key names one.
+func TestNoCluster(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	if _, err := restConfig(DefaultConfig()); err == nil || !strings.Contains(err.Error(), "no kubeconfig says how the cluster is reached") {
+		t.Error(err)
+	}
+}
+
 // TestOwnRules: rows of the user's file join the built-in ones; one that can't be right is named before anything is reached.
 func TestOwnRules(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "rules.yaml")

@@ -101,6 +101,14 @@ func TestEndsWithItsParent(t *testing.T) {
 		r.must(input.Close())
 		r.must(cmd.Wait())
 	})
+	t.Run("who was gone before", func(t *testing.T) {
+		other := exec.CommandContext(t.Context(), "true")
+		r.must(other.Run())
+		cmd := exec.CommandContext(r.within(40*time.Second), "sh", "-c", "exec "+base+" --parent-pid "+strconv.Itoa(other.Process.Pid)+" < /dev/null")
+		if says, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(says), "isn't there") {
+			t.Errorf("%v: %s", err, says)
+		}
+	})
 	t.Run("and by SIGTERM", func(t *testing.T) {
 		d := r.start("--parent-pid", strconv.Itoa(os.Getpid()))
 		r.must(syscall.Kill(d.PID(), syscall.SIGTERM))

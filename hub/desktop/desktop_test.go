@@ -143,7 +143,7 @@ func TestKubeconfigIsFollowed(t *testing.T) {
 		t.Error("a file that came is news, once")
 	}
 	first, err := k.read()
-	if err != nil || len(first) != 2 || first["b"].err == nil {
+	if err != nil || len(first) != 2 || first["b"].err == nil || first["b"].err.Error() != `the kubeconfig has no cluster "nothing"` {
 		t.Fatalf("%v, %v", first, err)
 	}
 	for what, c := range map[string]struct {

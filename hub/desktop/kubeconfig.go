@@ -102,6 +102,10 @@ func (k *kubeconfig) entry(cfg *api.Config, name string, c *api.Context) entry {
 	cluster, user := cfg.Clusters[c.Cluster].DeepCopy(), cfg.AuthInfos[c.AuthInfo].DeepCopy()
 	named := k.named(cluster, user)
 	e.print = fingerprint(cluster, user, named)
+	if cluster == nil { // of which client-go says only that no configuration was provided
+		e.err = fmt.Errorf("the kubeconfig has no cluster %q", c.Cluster)
+		return e
+	}
 	e.rest, e.err = clientcmd.NewNonInteractiveClientConfig(*cfg, name, &clientcmd.ConfigOverrides{}, k.rules).ClientConfig()
 	if e.err != nil {
 		return e

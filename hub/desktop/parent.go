@@ -2,6 +2,7 @@ package desktop
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -11,9 +12,9 @@ const parentLook = 250 * time.Millisecond
 // WithParent gives a context that ends when the process with that id has ended, or has closed the pipe that is this one's standard input. Without one
 // it is ctx itself.
 func WithParent(ctx context.Context, pid int) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
 	if pid <= 0 {
-		return ctx, cancel
+		return ctx, func() { cancel(nil) }
 	}
 	there := watchParent(pid)
 	done := make(chan struct{})
@@ -28,7 +29,7 @@ func WithParent(ctx context.Context, pid int) (context.Context, context.CancelFu
 			case <-tick.C:
 			}
 		}
-		cancel()
+		cancel(fmt.Errorf("its parent, the process %d, isn't there, or has closed the pipe to it", pid))
 	}()
-	return ctx, func() { cancel(); <-done }
+	return ctx, func() { cancel(nil); <-done }
 }

@@ -35,6 +35,10 @@ func runDesktop(ctx context.Context, cfg desktop.Config, out io.Writer) error {
 	if errors.As(err, &other) {
 		return errors.Join(err, show(ctx, cfg, other.Ready, out, log))
 	}
+	if err != nil && ctx.Err() != nil {
+		log.Warn("the desktop was told to end before it was ready", zap.NamedError("why", context.Cause(ctx)))
+		return nil
+	}
 	if err != nil {
 		return err
 	}
