@@ -145,6 +145,8 @@ func (f *fleetFace) tables(t *testing.T) {
 		{"describe no -l kubernetes.io/hostname=eu-node-1", []string{"Non-terminated Pods:", "Allocated resources:", "eu-node-1"}},
 		{"version", []string{"Server Version: v1.37"}},
 		{"get --raw /readyz", []string{"ok"}},
+		{"auth can-i list pods -A", []string{"yes"}},
+		{"auth whoami", []string{"Username", "bootstrap-admin"}},
 	} {
 		out := f.gets(t, "", strings.Fields(c.args)...)
 		for _, w := range c.want {
@@ -161,6 +163,7 @@ func (f *fleetFace) tables(t *testing.T) {
 		"get unicorns":                                  `the server doesn't have a resource type "unicorns"`,
 		"logs -n shop pod/some":                         `pods "some" not found`,
 		"get pods -A -l kubilitics.io/cluster>3":        "can't be compared",
+		"auth can-i delete pods -n shop -q":             "",
 		"create configmap -n shop x --from-literal=a=b": "isn't possible here",
 	} {
 		if out, complaints, err := f.says(t, "", strings.Fields(args)...); err == nil || !strings.Contains(complaints, want) {

@@ -33,7 +33,7 @@ func (f *Face) describe(w *answer, r *http.Request, at *place) error {
 	case "openapi":
 		return schemas(w, rest)
 	case "api", "apis":
-		if !may(at.principal, "get") && !may(at.principal, "list") && !may(at.principal, "watch") {
+		if !mayRead(at.principal) {
 			return failure(http.StatusForbidden, metav1.StatusReasonForbidden, "%s may not read anything in this fleet", at.principal.Name)
 		}
 		c, err := f.catalogue(r.Context(), at, "")

@@ -3,6 +3,7 @@ package kubefleet
 
 import (
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,6 +78,8 @@ func (f *Face) serve(w *answer, r *http.Request, p fleet.Principal) error {
 		return err
 	}
 	switch {
+	case isReview(&q):
+		return review(w, r, at.principal)
 	case !q.Reads():
 		return readsOnly(&q)
 	case q.Resource == "":
@@ -104,4 +107,9 @@ func (f *Face) serve(w *answer, r *http.Request, p fleet.Principal) error {
 func may(p fleet.Principal, verb fleet.Verb) bool {
 	v := fleet.ViewOf(p, verb)
 	return v.Everything || len(v.Clusters) > 0
+}
+
+// mayRead tells whether there is anything here for somebody.
+func mayRead(p fleet.Principal) bool {
+	return slices.ContainsFunc(verbs, func(verb string) bool { return may(p, fleet.Verb(verb)) })
 }

@@ -35,6 +35,7 @@ type rig struct {
 	live   *live.Live
 	url    string
 	eu, us *querytest.Cluster
+	close  context.CancelCauseFunc // ends what is being answered, as a hub that goes does
 
 	mu   sync.Mutex
 	who  fleet.Principal
@@ -65,7 +66,14 @@ func newRig(t testing.TB) *rig {
 	go func() { done <- r.live.Run(ctx) }()
 	face := New(Config{Query: query.New(st), Live: r.live})
 	face.quiet = 100 * time.Millisecond
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { face.Serve(w, req, r.principal()) }))
+	var closing context.Context
+	closing, r.close = context.WithCancelCause(ctx)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		within, end := context.WithCancelCause(req.Context())
+		defer end(nil)
+		defer context.AfterFunc(closing, func() { end(context.Cause(closing)) })()
+		face.Serve(w, req.WithContext(within), r.principal())
+	}))
 	r.url = srv.URL
 	t.Cleanup(func() {
 		srv.CloseClientConnections()
@@ -164,7 +172,12 @@ const (
 // do sends a request; {eu} stands for the cluster's id.
 func (r *rig) do(method, path, accept string) reply {
 	r.t.Helper()
-	req, err := http.NewRequestWithContext(r.t.Context(), method, r.url+strings.ReplaceAll(path, "{eu}", r.eu.ID.String()), nil)
+	return r.send(method, path, accept, nil)
+}
+
+func (r *rig) send(method, path, accept string, body io.Reader) reply {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), method, r.url+strings.ReplaceAll(path, "{eu}", r.eu.ID.String()), body)
 	if err != nil {
 		r.t.Fatal(err)
 	}

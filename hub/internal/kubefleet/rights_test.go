@@ -62,7 +62,7 @@ func TestRefusals(t *testing.T) {
 		{"DELETE", "/api/v1/namespaces/shop/pods", "", "deletecollection of pods"},
 		{"GET", "/api/v1/namespaces/shop/pods/web-a/log", "", "pods/log"},
 		{"GET", "/api/v1/namespaces/shop/pods/web-a/exec", "", "isn't possible here"},
-		{"POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "", "isn't possible here"},
+		{"POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", "", "isn't possible here"},
 	} {
 		r.do(c.method, c.path, c.accept).refused(http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed, c.says)
 	}

@@ -72,10 +72,23 @@ func (f *Face) watch(ctx context.Context, w *answer, a *ask) error {
 	w.begun = true
 	s.said, s.when = s.at, time.Now()
 	err = s.run(within)
-	if err == nil || errors.Is(err, errOver) || within.Err() != nil {
+	if within.Err() != nil {
+		err = a.ended(context.Cause(within))
+	}
+	if err == nil || errors.Is(err, errOver) {
 		return nil
 	}
 	_ = s.send(watch.Error, statusOf(err)) // the client may be gone
+	return nil
+}
+
+// ended is what a client is told of a watch that was ended from outside; nil where its time is over or it has left. When the hub goes, programs just go
+// on with another watch; kubectl get --watch, which asks for a table, doesn't, and its reader is told.
+func (a *ask) ended(cause error) error {
+	var why *fault.Error
+	if a.as == asTable && errors.As(cause, &why) {
+		return why
+	}
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kubilitics/kubilitics/hub/internal/query/querytest"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/shared/fault"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
@@ -186,6 +187,18 @@ func TestWatchEnds(t *testing.T) {
 	e.want("BOOKMARK") // what happened was nothing to tell, and where to go on from
 	r.revoke()
 	e.want("ERROR 401 Unauthorized", "END")
+}
+
+// A hub that goes is nothing to a program, which goes on with another watch; kubectl's reader is told.
+func TestWatchesAtTheEndOfTheHub(t *testing.T) {
+	r := newRig(t)
+	program, person := r.watch("/api/v1/namespaces/none/pods?watch=1", ""), r.watch("/api/v1/namespaces/none/pods?watch=1", tableType)
+	r.close(fault.New(fault.Unavailable, "this hub is shutting down"))
+	program.want("END")
+	if told := person.want("ERROR 503 ServiceUnavailable"); told["message"] != "this hub is shutting down" {
+		t.Errorf("%v", told)
+	}
+	person.want("END")
 }
 
 // One who opens watches without end is told to stop, and nobody else.
