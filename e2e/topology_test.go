@@ -311,8 +311,8 @@ func (q *questions) outage(t *testing.T) {
 	q.becomes(t, q.eu, "live", 30*time.Second)
 	q.position(t, path, "era", "away")
 
-	if got := revisions(path); len(got) != 2 || !got[0].Late || got[0].GapSince == nil || got[1].Late {
-		t.Errorf("what was missed is not marked late: %+v", got)
+	if got := revisions(path); len(got) != 2 || !got[0].Late || got[0].GapSince == nil || !got[0].GapSince.Before(away) || got[1].Late {
+		t.Errorf("what was missed is not marked late, since before %v: %+v", away, got)
 	}
 	if after := revisions(calm); len(after) != len(before) || after[0].Revision != before[0].Revision {
 		t.Errorf("the storefront had %d revisions, and has %d after a comparison that found nothing", len(before), len(after))

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -31,7 +32,7 @@ type session struct {
 	epoch    int64
 	seq      int64         // of the last delta received
 	position topo.Position // of the newest commit of this session
-	gapSince time.Time     // when what a first comparison finds began to go unseen
+	gapSince time.Time     // since when what a comparison finds may have gone unseen
 	live     bool          // hub and agent have agreed once in this session
 
 	load    store.Load // under way; nil otherwise
@@ -86,8 +87,9 @@ func (s *Server) open(ctx context.Context, stream grpc.BidiStreamingServer[tunne
 	}
 	s.registry.Opened(ctx, c.Epoch)
 	x := &session{
-		Server: s, ctx: ctx, stream: stream, peer: p, epoch: c.Epoch, loading: !c.Synced, gapSince: c.Freshness.LastHeard,
-		log: log.With(zap.Int64("epoch", c.Epoch)),
+		Server: s, ctx: ctx, stream: stream, peer: p, epoch: c.Epoch, loading: !c.Synced,
+		gapSince: cmp.Or(c.Freshness.Since, c.Freshness.LastHeard), // a cluster that was never live has no Since
+		log:      log.With(zap.Int64("epoch", c.Epoch)),
 	}
 	if err := x.welcome(); err != nil {
 		x.close()
@@ -180,6 +182,7 @@ func (x *session) kinds(k *tunnelv1.Kinds) error {
 
 // agree says, once a session, that the rows are current.
 func (x *session) agree() error {
+	x.gapSince = time.Now()
 	if x.live {
 		return nil
 	}

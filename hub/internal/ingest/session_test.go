@@ -313,6 +313,41 @@ func TestFencedSessionWritesNothing(t *testing.T) {
 	}
 }
 
+// What a comparison finds happened after the last sign of life of the session before; or, later in a session, after hub and agent agreed last.
+func TestTheGapBeginsWhereNothingWasSeenAnyMore(t *testing.T) {
+	r := newRig(t)
+	k := r.loaded(pod("a", "Running"))
+	close(k.in)
+	if err := k.refused(); err != nil {
+		t.Fatal(err)
+	}
+	away, err := r.store.Cluster(t.Context(), r.at)
+	if err != nil || away.Freshness.State != fleet.Stale {
+		t.Fatalf("%+v, %v", away.Freshness, err)
+	}
+	k, w := r.open(tunnelv1.Share_SHARE_MANIFESTS)
+	if w.GetLoad() {
+		t.Fatal("the hub wants a load of what it has")
+	}
+	found := func(status string) time.Time {
+		t.Helper()
+		k.in <- k.delta(topo.Delta{Nodes: []topo.Node{pod("a", status)}}, func(d *tunnelv1.Delta) { d.Resync, d.ResyncEnd = true, true })
+		at := topo.Position(k.next().GetAck().GetPosition())
+		entries, err := r.store.Entries(t.Context(), r.at.Tenant, at-1, 1)
+		if err != nil || len(entries) != 1 || entries[0].Position != at {
+			t.Fatalf("the feed has %v, %v", entries, err)
+		}
+		return entries[0].GapSince
+	}
+	if gap := found("Failed"); !gap.Equal(away.Freshness.Since) {
+		t.Errorf("the gap began at %v; the last session was heard until %v", gap, away.Freshness.Since)
+	}
+	agreed := time.Now()
+	if gap := found("Pending"); !gap.After(away.Freshness.Since) || gap.After(agreed) {
+		t.Errorf("the gap began at %v; hub and agent had agreed in this session by %v", gap, agreed)
+	}
+}
+
 func TestABadRowIsSetAsideAndTheOthersStay(t *testing.T) {
 	r := newRig(t)
 	k := r.loaded()
