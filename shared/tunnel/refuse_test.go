@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -159,7 +160,7 @@ func TestUnknownKindsAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Read(make([]byte, 1)); !fault.Is(err, fault.Unavailable) {
+	if _, err := s.Read(make([]byte, 1)); !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "serves no kind-99 streams") {
 		t.Errorf("a stream of an unknown kind reads %v", err)
 	}
 	eventually(t, "the stream is gone", func() bool { return agent.Streams() == 0 && hub.Streams() == 0 })

@@ -174,8 +174,11 @@ var errReset = fault.New(fault.Unavailable, "the stream was reset")
 
 // err words a failure of this stream.
 func (st *Stream) err(err error) error {
-	if st.cut.Load() {
+	switch {
+	case st.cut.Load():
 		return errReset
+	case errors.Is(err, yamux.ErrConnectionReset) && st.flow.received.Load() == 0:
+		return fault.Wrap(err, fault.Unavailable, "the peer refused the stream: it serves no %s streams, or has too many", st.kind)
 	}
 	return st.session.streamErr(err)
 }
