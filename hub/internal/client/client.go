@@ -192,6 +192,9 @@ func (c *Client) refusal(resp *http.Response, raw []byte) error {
 		return c.stranger(resp)
 	}
 	f := fault.New(p.Code, "%s", p.Message)
+	if p.Code == fault.NotFound && strings.HasPrefix(p.Message, "there is nothing at /api/") { // a path of ours that it doesn't know
+		f.Message += ": the hub may be older than this program"
+	}
 	for _, field := range p.Fields {
 		f.Message += "; " + strings.TrimSpace(field.Name+" "+field.Reason)
 		f.Fields = append(f.Fields, field)

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kubilitics/kubilitics/shared/fault"
+	"github.com/kubilitics/kubilitics/shared/fault/httpfault"
 )
 
 func TestAddress(t *testing.T) {
@@ -83,5 +85,23 @@ func TestStrangersAnswers(t *testing.T) {
 	c := answering(t, 0, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusNotFound) })
 	if err := c.Get(t.Context(), "/x", nil); !fault.Is(err, fault.NotFound) || !strings.Contains(err.Error(), "not as a hub does") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A program that is newer than its hub asks for what isn't there, which is something else than a resource that isn't.
+func TestAnOlderHubIsTold(t *testing.T) {
+	for says, older := range map[string]bool{"there is nothing at /api/v1/me": true, "there is no Pod shop/web": false} {
+		c := answering(t, 0, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", httpfault.ContentType)
+			w.WriteHeader(http.StatusNotFound)
+			_ = json.NewEncoder(w).Encode(httpfault.Problem{Code: fault.NotFound, Message: says, RequestID: "7"})
+		})
+		want := says + " (request 7)"
+		if older {
+			want = says + ": the hub may be older than this program (request 7)"
+		}
+		if _, err := c.Me(t.Context()); !fault.Is(err, fault.NotFound) || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
 	}
 }
