@@ -34,9 +34,12 @@ func openAsIs(ctx context.Context, cfg Config, log *zap.Logger) (store.Store, er
 }
 
 func openBody(ctx context.Context, cfg Config, migrate bool, reg prometheus.Registerer, log *zap.Logger) (store.Store, error) {
+	migrating := func(from, to uint) {
+		log.Info("the database's schema is brought to this program's version", zap.Uint("from", from), zap.Uint("to", to))
+	}
 	if cfg.isPostgres() {
 		log.Info("the database is Postgres")
-		s, err := postgres.Open(ctx, postgres.Config{DSN: cfg.Database, Migrate: migrate, Registerer: reg})
+		s, err := postgres.Open(ctx, postgres.Config{DSN: cfg.Database, Migrate: migrate, Migrating: migrating, Registerer: reg})
 		if err == nil && s.SlowSearch() != nil {
 			log.Warn("searches read every text", zap.Error(s.SlowSearch()))
 		}
@@ -47,7 +50,7 @@ func openBody(ctx context.Context, cfg Config, migrate bool, reg prometheus.Regi
 		return nil, err
 	}
 	log.Info("the database is SQLite", zap.String("file", file))
-	s, err := sqlite.Open(ctx, sqlite.Config{Path: file, Migrate: migrate, Registerer: reg})
+	s, err := sqlite.Open(ctx, sqlite.Config{Path: file, Migrate: migrate, Migrating: migrating, Registerer: reg})
 	return opened(s, err)
 }
 

@@ -23,6 +23,8 @@ type Config struct {
 	DSN string
 	// Migrate brings the schema up to date at the start; without it, an older schema is refused.
 	Migrate bool
+	// Migrating is told from and to which version, before the schema is brought there; nobody is if nil.
+	Migrating func(from, to uint)
 	// MaxConns is how many connections this hub may hold, besides two for the record of who did what; 0 is 16.
 	MaxConns int32
 	// Registerer is of its metrics; nobody sees them if nil.
@@ -61,7 +63,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	conf.ConnConfig.RuntimeParams["jit"] = "off"
 	conf.ConnConfig.RuntimeParams["application_name"] = "kubilitics-hub"
 	conf.ConnConfig.Tracer = traced{}
-	if err := migrateUp(conf, cfg.Migrate); err != nil {
+	if err := migrateUp(conf, cfg); err != nil {
 		return nil, err
 	}
 	s := &Store{}
@@ -109,13 +111,13 @@ func (s *Store) closePools() {
 	s.pool.Close()
 }
 
-func migrateUp(conf *pgxpool.Config, up bool) error {
+func migrateUp(conf *pgxpool.Config, cfg Config) error {
 	db := stdlib.OpenDB(*conf.ConnConfig)
 	driver, err := migratepgx.WithInstance(db, &migratepgx.Config{})
 	if err != nil {
 		return fault.Wrap(errors.Join(err, db.Close()), fault.Unavailable, "the Postgres at %s can't be reached", conf.ConnConfig.Host)
 	}
-	return relational.Migrate(driver, "postgres", up)
+	return relational.Migrate(driver, "postgres", cfg.Migrate, cfg.Migrating)
 }
 
 var dialect = relational.Dialect{

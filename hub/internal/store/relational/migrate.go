@@ -28,8 +28,8 @@ func Newest(folder string) (uint, error) {
 }
 
 // Migrate brings a schema up to the newest version, or, unless up is wanted, only checks that it is there. A schema that is newer than this
-// program, or that a migration left half done, is refused. It closes the driver.
-func Migrate(driver database.Driver, folder string, up bool) error {
+// program, or that a migration left half done, is refused. What is about to be migrated is told first: it may take long. It closes the driver.
+func Migrate(driver database.Driver, folder string, up bool, tell func(from, to uint)) error {
 	source, err := iofs.New(migrations.FS, folder)
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, "the migrations can't be read")
@@ -43,15 +43,19 @@ func Migrate(driver database.Driver, folder string, up bool) error {
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, "the migrations can't be listed")
 	}
-	if err := checkVersion(m, driver, newest); err != nil {
+	version, err := checkVersion(m, driver, newest)
+	if err != nil {
 		return err
 	}
-	if up {
+	if up && version < newest {
+		if tell != nil {
+			tell(version, newest)
+		}
 		if err := m.Up(); err != nil && !errors.Is(err, migrate.ErrNoChange) {
 			return fault.Wrap(err, fault.Internal, "the database's schema could not be brought up to version %d", newest)
 		}
 	}
-	version, _, err := m.Version()
+	version, _, err = m.Version()
 	if err != nil && !errors.Is(err, migrate.ErrNilVersion) {
 		return fault.Wrap(err, fault.Unavailable, "the database's schema version can't be read")
 	}
@@ -61,24 +65,24 @@ func Migrate(driver database.Driver, folder string, up bool) error {
 	return nil
 }
 
-// checkVersion looks under the lock: another hub that migrates just now has the schema marked as half done.
-func checkVersion(m *migrate.Migrate, driver database.Driver, newest uint) error {
+// checkVersion gives the schema's version, 0 for none. It looks under the lock: another hub that migrates just now has the schema marked as half done.
+func checkVersion(m *migrate.Migrate, driver database.Driver, newest uint) (uint, error) {
 	if err := driver.Lock(); err != nil {
-		return fault.Wrap(err, fault.Unavailable, "the database's schema can't be locked")
+		return 0, fault.Wrap(err, fault.Unavailable, "the database's schema can't be locked")
 	}
 	version, dirty, err := m.Version()
 	if failed := driver.Unlock(); failed != nil {
-		return fault.Wrap(failed, fault.Unavailable, "the database's schema can't be unlocked")
+		return 0, fault.Wrap(failed, fault.Unavailable, "the database's schema can't be unlocked")
 	}
 	switch {
 	case errors.Is(err, migrate.ErrNilVersion):
-		return nil
+		return 0, nil
 	case err != nil:
-		return fault.Wrap(err, fault.Unavailable, "the database's schema version can't be read")
+		return 0, fault.Wrap(err, fault.Unavailable, "the database's schema version can't be read")
 	case version > newest:
-		return fault.New(fault.Conflict, "the database's schema is version %d, and this hub knows versions up to %d: start the hub that wrote it, or a newer one", version, newest)
+		return 0, fault.New(fault.Conflict, "the database's schema is version %d, and this hub knows versions up to %d: start the hub that wrote it, or a newer one", version, newest)
 	case dirty:
-		return fault.New(fault.Conflict, "a migration to version %d of the database's schema was cut off: restore the database, or repair it and set the version by hand", version)
+		return 0, fault.New(fault.Conflict, "a migration to version %d of the database's schema was cut off: restore the database, or repair it and set the version by hand", version)
 	}
-	return nil
+	return version, nil
 }

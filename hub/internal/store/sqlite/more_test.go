@@ -86,6 +86,28 @@ func TestMigrationsCountWhatIsThere(t *testing.T) {
 	}
 }
 
+// TestAMigrationIsTold before it begins, and only where there is something to do.
+func TestAMigrationIsTold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	newest, err := relational.Newest("sqlite")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []uint
+	for range 2 {
+		s, err := Open(t.Context(), Config{Path: path, Migrate: true, Migrating: func(from, to uint) { told = append(told, from, to) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(told, []uint{0, newest}) {
+		t.Errorf("told %v", told)
+	}
+}
+
 func TestNewerAndHalfDoneSchemasAreRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
 	openTest(t, path)

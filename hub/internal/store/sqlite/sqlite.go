@@ -26,6 +26,8 @@ type Config struct {
 	Path string
 	// Migrate brings the schema up to date at the start; without it, an older schema is refused.
 	Migrate bool
+	// Migrating is told from and to which version, before the schema is brought there; nobody is if nil.
+	Migrating func(from, to uint)
 	// Readers is how many reads may run at once; 0 is 8.
 	Readers int
 	// Registerer is of its metrics; nobody sees them if nil.
@@ -101,7 +103,7 @@ func migrateUp(cfg Config) error {
 	if err != nil {
 		return fault.Wrap(errors.Join(err, db.Close()), fault.Unavailable, "the database file %s can't be opened", cfg.Path)
 	}
-	return relational.Migrate(driver, "sqlite", cfg.Migrate)
+	return relational.Migrate(driver, "sqlite", cfg.Migrate, cfg.Migrating)
 }
 
 var dialect = relational.Dialect{
