@@ -54,6 +54,7 @@ func TestWrongValuesAreNamed(t *testing.T) {
 		{"kubilitics-hub", "tls.certManager.enabled=true", "at '/tls/certManager/issuerRef/name': minLength"},
 		{"kubilitics-hub", "ingress.enabled=true", "ingress.host, or publicURL, must say"},
 		{"kubilitics-hub", "config.notify.rules[0].true=health", "at '/config/notify/rules/0': additional properties 'true' not allowed"},
+		{"kubilitics-hub", `podLabels.app\.kubernetes\.io/name=x`, "at '/podLabels/app.kubernetes.io~1name': false schema"},
 		{"kubilitics-hub", "persistence.size=big", "at '/persistence/size'"},
 	} {
 		args := append([]string{"template", "x", folder(c.chart)}, good[c.chart]...)

@@ -14,12 +14,27 @@ app.kubernetes.io/name: {{ include "kubilitics-agent.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{- define "kubilitics-agent.labels" -}}
+{{- define "kubilitics-agent.ownLabels" -}}
 {{ include "kubilitics-agent.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: kubilitics
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "kubilitics-agent.labels" -}}
+{{ include "kubilitics-agent.ownLabels" . }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- /* Of pods: a label of theirs wins over one that is common to all. */ -}}
+{{- define "kubilitics-agent.podLabels" -}}
+{{ include "kubilitics-agent.ownLabels" . }}
+{{- with merge (dict) (default dict .Values.podLabels) (default dict .Values.commonLabels) }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "kubilitics-agent.account" -}}

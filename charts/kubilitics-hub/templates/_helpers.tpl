@@ -14,12 +14,27 @@ app.kubernetes.io/name: {{ include "kubilitics-hub.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{- define "kubilitics-hub.labels" -}}
+{{- define "kubilitics-hub.ownLabels" -}}
 {{ include "kubilitics-hub.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: kubilitics
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "kubilitics-hub.labels" -}}
+{{ include "kubilitics-hub.ownLabels" . }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- /* Of pods: a label of theirs wins over one that is common to all. */ -}}
+{{- define "kubilitics-hub.podLabels" -}}
+{{ include "kubilitics-hub.ownLabels" . }}
+{{- with merge (dict) (default dict .Values.podLabels) (default dict .Values.commonLabels) }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "kubilitics-hub.account" -}}
