@@ -26,6 +26,7 @@ type Request struct {
 	Name        string
 	Path        string // decoded
 	Follows     bool   // a log that is followed
+	Makes       bool   // an update or a patch that creates what isn't there
 	Upgrades    bool   // asks to leave HTTP for a WebSocket or SPDY
 }
 
@@ -56,8 +57,25 @@ func Parse(r *http.Request) (Request, error) {
 	q.Group, q.Version, q.Resource, q.Subresource = info.APIGroup, info.APIVersion, info.Resource, info.Subresource
 	q.Namespace, q.Name = info.Namespace, info.Name
 	q.Follows = q.log() && follows(r)
+	q.Makes = q.Subresource == "" && (q.Verb == "update" && q.madeByUpdate() || q.Verb == "patch" && applies(r.Header))
 	return q, nil
 }
+
+// applies tells of server-side apply.
+func applies(h http.Header) bool {
+	return slices.ContainsFunc(h["Content-Type"], func(v string) bool { return strings.Contains(strings.ToLower(v), "apply-patch") })
+}
+
+// made are the resources, by group, that Kubernetes creates where they are updated and aren't there; registries say so by AllowCreateOnUpdate.
+var made = map[string][]string{
+	"":                          {"endpoints", "events", "limitranges", "services"},
+	"events.k8s.io":             {"events"},
+	"coordination.k8s.io":       {"leases", "leasecandidates"},
+	"node.k8s.io":               {"runtimeclasses"},
+	"rbac.authorization.k8s.io": {"roles", "rolebindings", "clusterroles", "clusterrolebindings"},
+}
+
+func (q Request) madeByUpdate() bool { return slices.Contains(made[q.Group], q.Resource) }
 
 // follows reads the parameter as the API server does.
 func follows(r *http.Request) bool {

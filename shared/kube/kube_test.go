@@ -187,7 +187,7 @@ func forwarded(t *testing.T, r *http.Request) *http.Request {
 
 // requestOf takes over what Parse itself adds.
 func requestOf(i *request.RequestInfo, q Request) Request {
-	out := Request{Verb: i.Verb, Path: i.Path, Follows: q.Follows, Upgrades: q.Upgrades}
+	out := Request{Verb: i.Verb, Path: i.Path, Follows: q.Follows, Makes: q.Makes, Upgrades: q.Upgrades}
 	if i.Verb == "" {
 		out.Verb = "options"
 	}

@@ -17,16 +17,20 @@ var verbs = map[string]fleet.Verb{
 
 // needs lists what a role must permit for a request, all of it, in the request's namespace; nil is whatever reads anything in the cluster.
 func needs(q kube.Request) []fleet.Verb {
-	switch {
-	case q.AsksOfSelf() || q.Describes():
+	if q.AsksOfSelf() || q.Describes() {
 		return nil
-	case q.Connects():
-		return []fleet.Verb{fleet.Exec}
-	case q.Secret():
-		return []fleet.Verb{verbs[q.Verb], fleet.Secrets}
-	default:
-		return []fleet.Verb{verbs[q.Verb]}
 	}
+	if q.Connects() {
+		return []fleet.Verb{fleet.Exec}
+	}
+	wanted := []fleet.Verb{verbs[q.Verb]}
+	if q.Secret() {
+		wanted = append(wanted, fleet.Secrets)
+	}
+	if q.Makes { // it may be there already, which only the cluster knows
+		wanted = append(wanted, fleet.Create)
+	}
+	return wanted
 }
 
 // decide tells whether a principal may send a request to a cluster: NotFound for one who may do nothing there at all, since he may not know

@@ -2,6 +2,7 @@ package kubeproxy
 
 import (
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
@@ -21,53 +22,61 @@ var roles = []struct {
 	{"keeper of secrets", []fleet.Binding{{Verbs: []string{"get", "secrets"}, Clusters: []string{"{here}"}, Namespaces: []string{"shop"}}}},
 	{"secrets alone", []fleet.Binding{{Verbs: []string{"secrets"}, Clusters: []string{"{here}"}, Namespaces: []string{"*"}}}},
 	{"exec alone", []fleet.Binding{{Verbs: []string{"exec"}, Clusters: []string{"{here}"}, Namespaces: []string{"*"}}}},
+	{"changer of shop", []fleet.Binding{{Verbs: []string{"get", "update", "patch"}, Clusters: []string{"{here}"}, Namespaces: []string{"shop"}}}},
 	{"elsewhere", []fleet.Binding{{Verbs: []string{"*"}, Clusters: []string{"{there}"}, Namespaces: []string{"*"}}}},
 }
 
 func TestWhoMayWhat(t *testing.T) {
 	// y passes, n is Forbidden, ? is NotFound: he who has nothing in a cluster may not know of it.
 	for _, c := range []struct{ request, want string }{
-		{"GET /api/v1/namespaces/shop/pods/a", "yyyyynn?"},
-		{"GET /api/v1/namespaces/shop/pods", "yyyynnn?"},
-		{"GET /api/v1/namespaces/shop/pods?watch=1", "yyyynnn?"},
-		{"GET /api/v1/pods", "yynnnnn?"},
-		{"GET /api/v1/namespaces/other/pods", "yynnnnn?"},
-		{"GET /api/v1/nodes/a", "yynnnnn?"},
-		{"GET /api/v1/namespaces/shop", "yyyyynn?"},
-		{"GET /api/v1/namespaces/shop/pods/a/log?follow=true", "yyyyynn?"},
-		{"POST /api/v1/namespaces/shop/pods", "ynnynnn?"},
-		{"PUT /apis/apps/v1/namespaces/shop/deployments/a", "ynnynnn?"},
-		{"PATCH /apis/apps/v1/namespaces/shop/deployments/a/scale", "ynnynnn?"},
-		{"DELETE /api/v1/namespaces/shop/pods/a", "ynnynnn?"},
-		{"DELETE /api/v1/namespaces/shop/pods", "ynnynnn?"},
-		{"DELETE /api/v1/nodes/a", "ynnnnnn?"},
-		{"POST /api/v1/namespaces/shop/pods/a/eviction", "ynnynnn?"},
-		{"OPTIONS /api/v1/namespaces/shop/pods", "yyyyynn?"},
+		{"GET /api/v1/namespaces/shop/pods/a", "yyyyynny?"},
+		{"GET /api/v1/namespaces/shop/pods", "yyyynnnn?"},
+		{"GET /api/v1/namespaces/shop/pods?watch=1", "yyyynnnn?"},
+		{"GET /api/v1/pods", "yynnnnnn?"},
+		{"GET /api/v1/namespaces/other/pods", "yynnnnnn?"},
+		{"GET /api/v1/nodes/a", "yynnnnnn?"},
+		{"GET /api/v1/namespaces/shop", "yyyyynny?"},
+		{"GET /api/v1/namespaces/shop/pods/a/log?follow=true", "yyyyynny?"},
+		{"POST /api/v1/namespaces/shop/pods", "ynnynnnn?"},
+		{"PUT /apis/apps/v1/namespaces/shop/deployments/a", "ynnynnny?"},
+		{"PATCH /apis/apps/v1/namespaces/shop/deployments/a application/merge-patch+json", "ynnynnny?"},
+		{"PATCH /apis/apps/v1/namespaces/shop/deployments/a application/apply-patch+yaml", "ynnynnnn?"},
+		{"PATCH /apis/apps/v1/namespaces/shop/deployments/a Application/Apply-Patch+CBOR;x=y", "ynnynnnn?"},
+		{"PATCH /apis/apps/v1/namespaces/shop/deployments/a/status application/apply-patch+yaml", "ynnynnny?"},
+		{"PUT /apis/rbac.authorization.k8s.io/v1/namespaces/shop/rolebindings/a", "ynnynnnn?"},
+		{"PUT /api/v1/namespaces/shop/services/a", "ynnynnnn?"},
+		{"PUT /api/v1/namespaces/shop/services/a/status", "ynnynnny?"},
+		{"PATCH /apis/apps/v1/namespaces/shop/deployments/a/scale", "ynnynnny?"},
+		{"DELETE /api/v1/namespaces/shop/pods/a", "ynnynnnn?"},
+		{"DELETE /api/v1/namespaces/shop/pods", "ynnynnnn?"},
+		{"DELETE /api/v1/nodes/a", "ynnnnnnn?"},
+		{"POST /api/v1/namespaces/shop/pods/a/eviction", "ynnynnnn?"},
+		{"OPTIONS /api/v1/namespaces/shop/pods", "yyyyynny?"},
 
-		{"POST /api/v1/namespaces/shop/pods/a/exec", "ynnynny?"},
-		{"GET /api/v1/namespaces/shop/pods/a/exec", "ynnynny?"},
-		{"GET /api/v1/namespaces/shop/pods/a/attach", "ynnynny?"},
-		{"POST /api/v1/namespaces/shop/pods/a/portforward", "ynnynny?"},
-		{"GET /api/v1/namespaces/shop/services/a/proxy/x", "ynnynny?"},
-		{"GET /api/v1/nodes/a/proxy/metrics", "ynnnnny?"},
+		{"POST /api/v1/namespaces/shop/pods/a/exec", "ynnynnyn?"},
+		{"GET /api/v1/namespaces/shop/pods/a/exec", "ynnynnyn?"},
+		{"GET /api/v1/namespaces/shop/pods/a/attach", "ynnynnyn?"},
+		{"POST /api/v1/namespaces/shop/pods/a/portforward", "ynnynnyn?"},
+		{"GET /api/v1/namespaces/shop/services/a/proxy/x", "ynnynnyn?"},
+		{"GET /api/v1/nodes/a/proxy/metrics", "ynnnnnyn?"},
 
-		{"GET /api/v1/namespaces/shop/secrets/a", "ynnnynn?"},
-		{"GET /api/v1/namespaces/shop/secrets", "ynnnnnn?"},
-		{"GET /api/v1/secrets", "ynnnnnn?"},
-		{"POST /api/v1/namespaces/shop/secrets", "ynnnnnn?"},
-		{"POST /api/v1/namespaces/shop/serviceaccounts/a/token", "ynnnnnn?"},
+		{"GET /api/v1/namespaces/shop/secrets/a", "ynnnynnn?"},
+		{"GET /api/v1/namespaces/shop/secrets", "ynnnnnnn?"},
+		{"GET /api/v1/secrets", "ynnnnnnn?"},
+		{"POST /api/v1/namespaces/shop/secrets", "ynnnnnnn?"},
+		{"POST /api/v1/namespaces/shop/serviceaccounts/a/token", "ynnnnnnn?"},
 
-		{"GET /version", "yyyyynn?"},
-		{"GET /", "yyyyynn?"},
-		{"GET /apis", "yyyyynn?"},
-		{"GET /openapi/v3/apis/apps/v1", "yyyyynn?"},
-		{"GET /readyz", "yyyyynn?"},
-		{"GET /metrics", "yynnnnn?"},
-		{"GET /logs/kube-apiserver.log", "yynnnnn?"},
-		{"POST /version", "ynnnnnn?"},
-		{"POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "yyyyynn?"},
-		{"POST /apis/authentication.k8s.io/v1/selfsubjectreviews", "yyyyynn?"},
-		{"POST /apis/authorization.k8s.io/v1/subjectaccessreviews", "ynnnnnn?"},
+		{"GET /version", "yyyyynny?"},
+		{"GET /", "yyyyynny?"},
+		{"GET /apis", "yyyyynny?"},
+		{"GET /openapi/v3/apis/apps/v1", "yyyyynny?"},
+		{"GET /readyz", "yyyyynny?"},
+		{"GET /metrics", "yynnnnnn?"},
+		{"GET /logs/kube-apiserver.log", "yynnnnnn?"},
+		{"POST /version", "ynnnnnnn?"},
+		{"POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "yyyyynny?"},
+		{"POST /apis/authentication.k8s.io/v1/selfsubjectreviews", "yyyyynny?"},
+		{"POST /apis/authorization.k8s.io/v1/subjectaccessreviews", "ynnnnnnn?"},
 	} {
 		got := ""
 		for _, role := range roles {
@@ -92,14 +101,10 @@ func verdict(t *testing.T, request string, bindings []fleet.Binding) string {
 		}
 		p.Bindings = append(p.Bindings, b)
 	}
-	method, target := "", ""
-	for i, c := range request {
-		if c == ' ' {
-			method, target = request[:i], request[i+1:]
-			break
-		}
-	}
-	q, err := kube.Parse(httptest.NewRequest(method, target, nil))
+	words := append(strings.Fields(request), "application/json")
+	r := httptest.NewRequest(words[0], words[1], nil)
+	r.Header.Set("Content-Type", words[2])
+	q, err := kube.Parse(r)
 	if err != nil {
 		t.Fatal(request, err)
 	}

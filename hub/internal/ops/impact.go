@@ -170,8 +170,13 @@ func (t *Target) impactOfDocument(ctx context.Context, d *document, a Applicatio
 		return nil, err
 	}
 	out.Namespace = f.namespace
-	if err := t.may(fleet.Patch, f.Kind, "", f.namespace); err != nil || !look {
-		return nil, err
+	for _, verb := range []fleet.Verb{fleet.Patch, fleet.Create} { // what isn't there is created
+		if err := t.may(verb, f.Kind, "", f.namespace); err != nil {
+			return nil, err
+		}
+	}
+	if !look {
+		return nil, nil
 	}
 	return t.impact(ctx, f, ActionChange)
 }
