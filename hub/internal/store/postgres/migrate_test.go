@@ -86,6 +86,25 @@ func TestMigrationsCountWhatIsThere(t *testing.T) {
 	}
 }
 
+// TestAMigrationThatEndsEarlyHasNotHappened: nothing of it stays, and it is begun anew.
+func TestAMigrationThatEndsEarlyHasNotHappened(t *testing.T) {
+	t.Parallel()
+	dsn := database(t)
+	if err := exec(t.Context(), dsn, "CREATE TABLE audit_open (x int)"); err != nil { // which 0010 makes after another
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), Config{DSN: dsn, Migrate: true}); !fault.Is(err, fault.Internal) {
+		t.Errorf("the migration that can't be: %v", err)
+	}
+	if version, dirty, err := migrator(t, dsn).Version(); version != 9 || dirty || err != nil {
+		t.Errorf("version %d, dirty %t, %v", version, dirty, err)
+	}
+	if err := exec(t.Context(), dsn, "DROP TABLE audit_open"); err != nil {
+		t.Fatal(err)
+	}
+	openTest(t, dsn) // finds nothing in its way
+}
+
 func TestNewerAndHalfDoneSchemasAreRefused(t *testing.T) {
 	t.Parallel()
 	dsn := database(t)

@@ -2,6 +2,8 @@ package relational
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -34,7 +36,7 @@ func Migrate(driver database.Driver, folder string, up bool, tell func(from, to 
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, "the migrations can't be read")
 	}
-	m, err := migrate.NewWithInstance("embedded", source, folder, driver)
+	m, err := migrate.NewWithInstance("embedded", source, folder, &atomically{Driver: driver})
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, "the migrations can't be started")
 	}
@@ -65,7 +67,28 @@ func Migrate(driver database.Driver, folder string, up bool, tell func(from, to 
 	return nil
 }
 
-// checkVersion gives the schema's version, 0 for none. It looks under the lock: another hub that migrates just now has the schema marked as half done.
+// atomically notes a migration's version in the migration's own transaction: one that is cut off, by whatever ends the program, has not happened, and
+// the next start begins it anew. Both drivers run the text that they are given as one transaction.
+type atomically struct {
+	database.Driver
+	next int
+}
+
+// SetVersion is called before a migration, with dirty, and after it.
+func (a *atomically) SetVersion(version int, dirty bool) error {
+	if dirty {
+		a.next = version
+		return nil
+	}
+	return a.Driver.SetVersion(version, false)
+}
+
+func (a *atomically) Run(migration io.Reader) error {
+	noted := fmt.Sprintf("\n;DELETE FROM schema_migrations; INSERT INTO schema_migrations (version, dirty) VALUES (%d, FALSE);", a.next)
+	return a.Driver.Run(io.MultiReader(migration, strings.NewReader(noted)))
+}
+
+// checkVersion gives the schema's version, 0 for none. It looks under the lock, and so waits for another hub that migrates just now.
 func checkVersion(m *migrate.Migrate, driver database.Driver, newest uint) (uint, error) {
 	if err := driver.Lock(); err != nil {
 		return 0, fault.Wrap(err, fault.Unavailable, "the database's schema can't be locked")

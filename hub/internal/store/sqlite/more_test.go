@@ -108,6 +108,30 @@ func TestAMigrationIsTold(t *testing.T) {
 	}
 }
 
+// TestAMigrationThatEndsEarlyHasNotHappened: nothing of it stays, and it is begun anew.
+func TestAMigrationThatEndsEarlyHasNotHappened(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	db := raw(t, path)
+	if _, err := db.Exec("CREATE TABLE audit_open (x)"); err != nil { // which 0009 makes after another
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), Config{Path: path, Migrate: true}); !fault.Is(err, fault.Internal) {
+		t.Errorf("the migration that can't be: %v", err)
+	}
+	var version, made int
+	var dirty bool
+	if err := db.QueryRow("SELECT version, dirty, (SELECT count(*) FROM sqlite_master WHERE name = 'audit') FROM schema_migrations").Scan(&version, &dirty, &made); err != nil {
+		t.Fatal(err)
+	}
+	if version != 8 || dirty || made != 0 {
+		t.Errorf("version %d, dirty %t, %d tables of the next", version, dirty, made)
+	}
+	if _, err := db.Exec("DROP TABLE audit_open"); err != nil {
+		t.Fatal(err)
+	}
+	openTest(t, path)
+}
+
 func TestNewerAndHalfDoneSchemasAreRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
 	openTest(t, path)
