@@ -109,7 +109,7 @@ func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request, by Caller, cluster
 		kube.WriteStatus(w, err)
 		return
 	}
-	defer s.over(errUnanswered) // whatever ends it, a panic included; mostly it is over by then
+	defer s.served() // whatever ends it, a panic included; mostly it is over by then
 	through := p.brief
 	if s.lasts() {
 		through = p.long

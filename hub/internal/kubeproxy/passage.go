@@ -196,6 +196,18 @@ func (s *passage) over(err error) {
 	})
 }
 
+// served ends the passage when nobody serves it any more. A connection that the client has ended isn't closed by then, and was answered all the same.
+func (s *passage) served() {
+	s.mu.Lock()
+	connected := s.client != nil
+	s.mu.Unlock()
+	if connected {
+		s.over(nil)
+	} else {
+		s.over(errUnanswered)
+	}
+}
+
 // spliced notes the client's side of a connection that was taken out of the server's hands; false when the passage was ended already.
 func (s *passage) spliced(c net.Conn) bool {
 	s.mu.Lock()

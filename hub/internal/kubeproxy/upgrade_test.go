@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -168,6 +169,28 @@ func TestConnectionsEndWithTheirSides(t *testing.T) {
 			within(t, time.Second, "the client's side ends", over)
 			eventually(t, "it is over on record", func() bool { return r.audit.all()[0].Outcome != store.AuditOpen })
 		})
+	}
+}
+
+// A connection that the client ends is over, and nothing about it has failed.
+func TestAConnectionThatTheClientEndsIsDone(t *testing.T) {
+	r := newRig(t)
+	gone := make(chan struct{}, 10)
+	r.cluster("eu-1", switching(gone))
+	for range 10 {
+		conn, br, _ := r.dial(upgrade(pods+"/a/exec?command=cat", "websocket"))
+		expect(t, br, "hello ")
+		_ = conn.Close()
+		within(t, time.Second, "the cluster's side ends", gone)
+	}
+	eventually(t, "all are over on record", func() bool {
+		all := r.audit.all()
+		return len(all) == 10 && !slices.ContainsFunc(all, func(a store.AuditRecord) bool { return a.Outcome == store.AuditOpen })
+	})
+	for _, a := range r.audit.all() {
+		if a.Outcome != store.AuditDone || a.Status != 101 || a.Reason != "" {
+			t.Errorf("on record: %s, %d, %s", a.Outcome, a.Status, a.Reason)
+		}
 	}
 }
 
