@@ -294,9 +294,9 @@ func tuned(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// install is the command that starts a cluster's agent.
+// install is the command that starts a cluster's agent as a program. The token is in a variable, since everybody on a machine sees the words of commands.
 func (h *Hub) install(i enroll.Invitation) string {
-	return "kubilitics-agent run --hub " + h.TunnelAddress() + " --token " + i.Token
+	return "KUBILITICS_TOKEN=" + i.Token + " kubilitics-agent run --hub " + h.TunnelAddress()
 }
 
 // helm is the command that installs the agent into a cluster, from this hub's own repository of charts.

@@ -348,7 +348,9 @@ type Invited struct {
 	ID      string    `json:"id"`
 	Token   string    `json:"token"` // usable once
 	Expires time.Time `json:"expires"`
-	Command string    `json:"command"` // installs the agent
+	Command string    `json:"command"`          // runs the agent as a program
+	Helm    string    `json:"helm,omitempty"`   // installs it into the cluster; "" where the hub doesn't know how it is reached
+	HelmCA  string    `json:"helmCA,omitempty"` // what the file must hold that stands behind --ca-file there; "" where none does
 }
 
 // LogEntry is a line of a log, or a remark.

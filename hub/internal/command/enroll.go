@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,12 +16,12 @@ const lookEvery = time.Second // at a cluster that is waited for
 func (a *app) enrollCommand() *cobra.Command {
 	var o output
 	var labels map[string]string
-	var again, wait bool
+	var again, wait, program bool
 	var limit time.Duration
 	c := &cobra.Command{
 		Use: "enroll NAME", Short: "Add a cluster to the hub, and print the command that installs its agent", Args: between(1, 1),
-		Long: `Adds a cluster to the hub, and prints the command that installs its agent, to be run where the cluster can be reached. The token in it works once, and
-for an hour. With --again another command is made for a cluster that is there already.
+		Long: `Adds a cluster to the hub, and prints the command that installs its agent by Helm, to be run where the cluster can be reached. The token in it works once, and
+for an hour. With --again another command is made for a cluster that is there already. With --program it is the one that runs the agent as a program, by a kubeconfig.
 
 With --wait it then waits until the agent has connected and all of the cluster is there.`,
 		Example: "kubilitics enroll eu-1 --label region=eu --label env=prod\nkubilitics enroll eu-1 --again --wait",
@@ -28,6 +29,7 @@ With --wait it then waits until the agent has connected and all of the cluster i
 	flags := c.Flags()
 	flags.StringToStringVar(&labels, "label", nil, "labels of the cluster, key=value")
 	flags.BoolVar(&again, "again", false, "make another command for a cluster that is there")
+	flags.BoolVar(&program, "program", false, "print the command that runs the agent as a program, outside of the cluster")
 	flags.BoolVar(&wait, "wait", false, "wait until the cluster is live")
 	flags.DurationVar(&limit, "timeout", 10*time.Minute, "how long --wait waits")
 	o.flag(c, "json", "yaml")
@@ -44,8 +46,17 @@ With --wait it then waits until the agent has connected and all of the cluster i
 			if err != nil {
 				return err
 			}
-			if err := a.printInvitation(o, args[0], made); err != nil || !wait {
+			if program {
+				made.Helm = ""
+			}
+			if err := a.printInvitation(o, args[0], made); err != nil {
 				return err
+			}
+			if again && made.Helm != "" {
+				a.say("Where it is installed still, say helm upgrade --reset-then-reuse-values instead of helm install.")
+			}
+			if !wait {
+				return nil
 			}
 			return a.await(c.Context(), s, args[0], made.ID, limit)
 		})
@@ -67,13 +78,24 @@ func (s *session) invite(ctx context.Context, name string, labels map[string]str
 	return s.client.Invite(ctx, c.ID)
 }
 
-// printInvitation prints the command alone, so that it can be run as it is: sh -c "$(kubilitics enroll eu-1)".
+// printInvitation prints the command alone, so that it can be run as it is: sh -c "$(kubilitics enroll eu-1)". Where helm must be told whom to trust, the command
+// writes the file for that first.
 func (a *app) printInvitation(o output, name string, made client.Invited) error {
 	if o.structured() {
 		return o.print(a.Out, made)
 	}
 	a.say("%s is known to the hub as %s. Its agent is installed by this, which works once, until %s:", name, made.ID, clock(made.Expires))
-	return screenOf(a.Out).line("%s", made.Command)
+	out := screenOf(a.Out)
+	if made.Helm == "" {
+		return out.line("%s", made.Command)
+	}
+	if _, after, named := strings.Cut(made.Helm, " --ca-file "); named {
+		file, _, _ := strings.Cut(after, " ")
+		if err := out.line("cat > %s <<'END'\n%s\nEND", file, strings.TrimSpace(made.HelmCA)); err != nil {
+			return err
+		}
+	}
+	return out.line("%s", made.Helm)
 }
 
 // await returns when the agent is connected and its first load complete.

@@ -72,7 +72,7 @@ func newHub(t *testing.T) *hub {
 			httpfault.Write(w, "r-20", fault.New(fault.Conflict, "another cluster is called so"))
 			return
 		}
-		h.answer(w, `{"id":"c9","token":"kbl1.x","command":"helm install"}`)
+		h.answer(w, `{"id":"c9","token":"kbl1.x","command":"kubilitics-agent run","helm":"helm install x --ca-file hub.crt --set y","helmCA":"ROOT\n"}`)
 	})
 	mux.HandleFunc("GET /api/v1/clusters", func(w http.ResponseWriter, _ *http.Request) {
 		h.answer(w, `{"position":7,"items":[{"id":"c1","name":"eu-1","freshness":{"state":"live"}},{"id":"c2","name":"us-1","freshness":{"state":"live"}},{"id":"c3","name":"gone-1","freshness":{"state":"never"}}]}`)

@@ -142,14 +142,17 @@ func TestEnroll(t *testing.T) {
 			}
 			return `{"cluster":{"freshness":{"state":"live"},"resources":4812,"edges":9020},"synced":true}`
 		},
-		"/api/v1/clusters/c1/join-tokens": client.Invited{ID: "c1", Command: "helm again"},
+		"/api/v1/clusters/c1/join-tokens": client.Invited{ID: "c1", Helm: "helm again"},
 		"/api/v1/clusters/c1/info":        `{"cluster":{"freshness":{"state":"never"}}}`,
 	})
-	if got := d.run(0, "enroll lab --label env=lab --wait", "is known to the hub as c9", "lab is live after", "4,812 resources, 9,020 relationships"); got != "helm install\n" {
+	if got := d.run(0, "enroll lab --label env=lab --wait", "is known to the hub as c9", "lab is live after", "4,812 resources, 9,020 relationships"); got != "cat > hub.crt <<'END'\nROOT\nEND\nhelm install x --ca-file hub.crt --set y\n" {
+		t.Errorf("it prints %q", got)
+	}
+	if got := d.run(0, "enroll lab --program"); got != "kubilitics-agent run\n" {
 		t.Errorf("it prints %q", got)
 	}
 	d.run(1, "enroll taken", "another cluster is called so", "--again makes another command")
-	if got := d.run(1, "enroll eu-1 --again --wait --timeout 10ms", "eu-1 isn't live after"); got != "helm again\n" {
+	if got := d.run(1, "enroll eu-1 --again --wait --timeout 10ms", "helm upgrade --reset-then-reuse-values instead", "eu-1 isn't live after"); got != "helm again\n" {
 		t.Errorf("it prints %q", got)
 	}
 	d.run(2, "enroll eu-1 --again --label a=b", "--label is for a cluster that is new")

@@ -118,7 +118,7 @@ type Invited struct {
 	Token   string        `json:"token" doc:"the join token: usable once, shown once"`
 	Expires time.Time     `json:"expires" doc:"when the token does"`
 	Pin     string        `json:"pin" doc:"of the hub's root certificate"`
-	Command string        `json:"command" doc:"installs the agent"`
+	Command string        `json:"command" doc:"runs the agent as a program, by a kubeconfig"`
 	Helm    string        `json:"helm,omitempty" doc:"installs the agent into the cluster that helm points at, from this hub"`
 	HelmCA  string        `json:"helmCA,omitempty" doc:"certificates, PEM, for the file that helm's --ca-file names; not needed where the command has none"`
 }
