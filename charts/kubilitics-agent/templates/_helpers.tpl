@@ -23,16 +23,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{- define "kubilitics-agent.labels" -}}
-{{ include "kubilitics-agent.ownLabels" . }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- include "kubilitics-agent.labelsWith" (list . dict) -}}
 {{- end -}}
 
-{{- /* Of pods: a label of theirs wins over one that is common to all. */ -}}
-{{- define "kubilitics-agent.podLabels" -}}
-{{ include "kubilitics-agent.ownLabels" . }}
-{{- with merge (dict) (default dict .Values.podLabels) (default dict .Values.commonLabels) }}
+{{- /* With those of one object, which win over those that are common to all: (list . labels). */ -}}
+{{- define "kubilitics-agent.labelsWith" -}}
+{{- $root := first . -}}
+{{ include "kubilitics-agent.ownLabels" $root }}
+{{- with merge (dict) (default dict (last .)) (default dict $root.Values.commonLabels) }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}

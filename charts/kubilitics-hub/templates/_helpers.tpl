@@ -23,16 +23,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{- define "kubilitics-hub.labels" -}}
-{{ include "kubilitics-hub.ownLabels" . }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- include "kubilitics-hub.labelsWith" (list . dict) -}}
 {{- end -}}
 
-{{- /* Of pods: a label of theirs wins over one that is common to all. */ -}}
-{{- define "kubilitics-hub.podLabels" -}}
-{{ include "kubilitics-hub.ownLabels" . }}
-{{- with merge (dict) (default dict .Values.podLabels) (default dict .Values.commonLabels) }}
+{{- /* With those of one object, which win over those that are common to all: (list . labels). */ -}}
+{{- define "kubilitics-hub.labelsWith" -}}
+{{- $root := first . -}}
+{{ include "kubilitics-hub.ownLabels" $root }}
+{{- with merge (dict) (default dict (last .)) (default dict $root.Values.commonLabels) }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
