@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kubilitics/kubilitics/e2e/stack"
 )
 
 // Any one stored column that no longer says what the agent said is found, and comes right again.
@@ -88,4 +90,34 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 		db.exec(t, fmt.Sprintf("UPDATE schema_migrations SET version = %d", version))
 		r.restartHub(t)
 	})
+}
+
+// A hub that serves lets go of its database when another program migrates it, tells why it ends, and serves again if the schema is still its own.
+func TestAMigrationEndsTheHubThatServes(t *testing.T) {
+	t.Parallel()
+	db := newPostgres(t)
+	r := start(t, db)
+	conn, err := db.open(t).Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := stack.Within(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, text := range []string{"SELECT pg_notify('kubilitics_schema', '')", "SELECT pg_advisory_lock(7310872642)"} { // as a program does that migrates
+		if _, err := conn.ExecContext(ctx, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case <-r.hub.Done():
+	case <-ctx.Done():
+		t.Fatal("the hub has let go and goes on")
+	}
+	if err := r.hub.Stop(); err == nil || !strings.Contains(err.Error(), "exit status 1") || !strings.Contains(err.Error(), "another program migrates the database's schema") {
+		t.Errorf("its end: %v", err)
+	}
+	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_unlock(7310872642)"); err != nil {
+		t.Error(err)
+	}
+	r.restartHub(t)
 }

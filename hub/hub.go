@@ -376,6 +376,7 @@ func (h *Hub) run(ctx context.Context) error {
 	g.Go(func() error { return h.gateway.Run(under) })
 	g.Go(func() error { return h.janitor.run(ctx) })
 	g.Go(func() error { return h.census.run(ctx) })
+	g.Go(func() error { return h.superseded(ctx) })
 	g.Go(func() error { return h.face.run(ctx) })
 	g.Go(func() error { return h.enroll.Serve(ctx, h.contacts) })
 	g.Go(func() error { return h.serveCalls(under) })
@@ -387,6 +388,20 @@ func (h *Hub) run(ctx context.Context) error {
 	h.log.Info("the hub serves", zap.String("api", h.APIURL()), zap.String("tunnels", h.TunnelAddress()), zap.String("version", version.String()))
 	err := g.Wait()
 	return errors.Join(err, unrecord(), h.Close())
+}
+
+// superseded ends this hub when another program brings the database's schema to a version of its own, which waits until this one has let go.
+func (h *Hub) superseded(ctx context.Context) error {
+	s, ok := h.store.(interface{ Superseded() <-chan struct{} })
+	if !ok {
+		return nil
+	}
+	select {
+	case <-s.Superseded():
+		return fault.New(fault.Conflict, "another program migrates the database's schema: this hub stops, and one of that version can take its place")
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // record writes who does what until the function that it gives is called: after everything that takes requests has stopped, so that how they ended is on

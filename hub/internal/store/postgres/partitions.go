@@ -36,11 +36,16 @@ func (s *Store) alter(ctx context.Context, fn func(context.Context, pgx.Tx) erro
 		}
 		return fn(ctx, tx)
 	})
-	var refused *pgconn.PgError
-	if errors.As(err, &refused) && refused.Code == "55P03" { // lock not available
+	if isHeld(err) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// isHeld tells of a lock that somebody else held for longer than lock_timeout.
+func isHeld(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == "55P03" // lock_not_available
 }
 
 // makeDays makes the partitions of history and of the record for today and the days to come. A day that has rows in the rest already stays there.

@@ -2,9 +2,11 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
+	"time"
 
 	migratepgx "github.com/golang-migrate/migrate/v4/database/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -25,7 +27,9 @@ type Config struct {
 	Migrate bool
 	// Migrating is told from and to which version, before the schema is brought there; nobody is if nil.
 	Migrating func(from, to uint)
-	// MaxConns is how many connections this hub may hold, besides two for the record of who did what; 0 is 16.
+	// Patience is how long a migration waits for those who use the schema, whom it asks to let go; 0 is 30 s.
+	Patience time.Duration
+	// MaxConns is how many connections this hub may hold, besides two for the record of who did what and one that keeps migrations off; 0 is 16.
 	MaxConns int32
 	// Registerer is of its metrics; nobody sees them if nil.
 	Registerer prometheus.Registerer
@@ -44,6 +48,7 @@ type Store struct {
 	wide   chan struct{}
 	bells  relational.Bells
 	herald *herald
+	lease  *lease
 
 	noLetters error // why there is no index by letters
 }
@@ -63,10 +68,24 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	conf.ConnConfig.RuntimeParams["jit"] = "off"
 	conf.ConnConfig.RuntimeParams["application_name"] = "kubilitics-hub"
 	conf.ConnConfig.Tracer = traced{}
-	if err := migrateUp(conf, cfg); err != nil {
+	if err := migrateUp(ctx, conf, cfg); err != nil {
 		return nil, err
 	}
-	s := &Store{}
+	lease, err := newLease(ctx, conf.ConnConfig)
+	if err != nil {
+		return nil, err
+	}
+	s, err := open(ctx, conf, cfg)
+	if err != nil {
+		lease.close()
+		return nil, err
+	}
+	s.lease = lease
+	return s, nil
+}
+
+func open(ctx context.Context, conf *pgxpool.Config, cfg Config) (s *Store, err error) {
+	s = &Store{}
 	conf.MaxConns = max(cfg.MaxConns/2, 1)
 	// Questions differ in what they mean by the same words: a plan that is made for any of them is fit for none.
 	conf.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
@@ -111,13 +130,25 @@ func (s *Store) closePools() {
 	s.pool.Close()
 }
 
-func migrateUp(conf *pgxpool.Config, cfg Config) error {
+func migrateUp(ctx context.Context, conf *pgxpool.Config, cfg Config) error {
+	release := func() {}
+	defer func() { release() }()
+	begin := func(from, to uint) error {
+		if cfg.Migrating != nil {
+			cfg.Migrating(from, to)
+		}
+		end, err := alone(ctx, conf.ConnConfig, cmp.Or(cfg.Patience, 30*time.Second))
+		if err == nil {
+			release = end
+		}
+		return err
+	}
 	db := stdlib.OpenDB(*conf.ConnConfig)
 	driver, err := migratepgx.WithInstance(db, &migratepgx.Config{})
 	if err != nil {
 		return fault.Wrap(errors.Join(err, db.Close()), fault.Unavailable, "the Postgres at %s can't be reached", conf.ConnConfig.Host)
 	}
-	return relational.Migrate(driver, "postgres", cfg.Migrate, cfg.Migrating)
+	return relational.Migrate(driver, "postgres", cfg.Migrate, begin)
 }
 
 var dialect = relational.Dialect{
@@ -172,9 +203,13 @@ func (s *Store) Ring(tenant fleet.TenantID) {
 // Ping implements store.Store.
 func (s *Store) Ping(ctx context.Context) error { return translate(s.pool.Ping(ctx)) }
 
+// Superseded is closed when somebody else migrates the schema, who waits for this program to Close, or has migrated it.
+func (s *Store) Superseded() <-chan struct{} { return s.lease.over }
+
 // Close implements store.Store.
 func (s *Store) Close() error {
 	s.herald.close()
 	s.closePools()
+	s.lease.close()
 	return nil
 }

@@ -30,8 +30,8 @@ func Newest(folder string) (uint, error) {
 }
 
 // Migrate brings a schema up to the newest version, or, unless up is wanted, only checks that it is there. A schema that is newer than this
-// program, or that a migration left half done, is refused. What is about to be migrated is told first: it may take long. It closes the driver.
-func Migrate(driver database.Driver, folder string, up bool, tell func(from, to uint)) error {
+// program, or that a migration left half done, is refused. What is about to be migrated is told first, and not done if begin fails. It closes the driver.
+func Migrate(driver database.Driver, folder string, up bool, begin func(from, to uint) error) error {
 	source, err := iofs.New(migrations.FS, folder)
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, "the migrations can't be read")
@@ -50,8 +50,8 @@ func Migrate(driver database.Driver, folder string, up bool, tell func(from, to 
 		return err
 	}
 	if up && version < newest {
-		if tell != nil {
-			tell(version, newest)
+		if err := begin(version, newest); err != nil {
+			return err
 		}
 		if err := m.Up(); err != nil && !errors.Is(err, migrate.ErrNoChange) {
 			return fault.Wrap(err, fault.Internal, "the database's schema could not be brought up to version %d", newest)

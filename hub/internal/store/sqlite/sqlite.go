@@ -103,7 +103,12 @@ func migrateUp(cfg Config) error {
 	if err != nil {
 		return fault.Wrap(errors.Join(err, db.Close()), fault.Unavailable, "the database file %s can't be opened", cfg.Path)
 	}
-	return relational.Migrate(driver, "sqlite", cfg.Migrate, cfg.Migrating)
+	return relational.Migrate(driver, "sqlite", cfg.Migrate, func(from, to uint) error {
+		if cfg.Migrating != nil {
+			cfg.Migrating(from, to)
+		}
+		return nil
+	})
 }
 
 var dialect = relational.Dialect{
