@@ -160,11 +160,11 @@ func (a *API) toKube(w middleware.WrapResponseWriter, r *http.Request, by kubepr
 		name, _, _ := strings.Cut(rest, "/")
 		within, err := below(r, clusters+name)
 		if err != nil {
-			return err
+			return a.astray(r, by, err)
 		}
 		id, err := fleet.ParseClusterID(name)
 		if err != nil {
-			return fault.New(fault.NotFound, "there is no cluster %q: the path must be %s{id of a cluster}/api/…", name, clusters)
+			return a.astray(r, by, fault.New(fault.NotFound, "there is no cluster %q: the path must be %s{id of a cluster}/api/…", name, clusters))
 		}
 		a.cfg.Kube.Serve(w, within, by, id)
 		return nil
@@ -172,11 +172,23 @@ func (a *API) toKube(w middleware.WrapResponseWriter, r *http.Request, by kubepr
 	if r.URL.Path == all || strings.HasPrefix(r.URL.Path, all+"/") {
 		within, err := below(r, all)
 		if err != nil {
-			return err
+			return a.astray(r, by, err)
 		}
 		return a.toFleet(w, within, by)
 	}
-	return fault.New(fault.NotFound, "there is nothing at %s: the path must begin with %s{id of a cluster}/ or %s/", r.URL.Path, clusters, all)
+	return a.astray(r, by, fault.New(fault.NotFound, "there is nothing at %s: the path must begin with %s{id of a cluster}/ or %s/", r.URL.Path, clusters, all))
+}
+
+// astray puts on record what was for nobody here, and gives why.
+func (a *API) astray(r *http.Request, by kubeproxy.Caller, why error) error {
+	entry, err := a.cfg.Audit.Begin(r.Context(), fleetRecord(kube.Request{Verb: "other", Path: r.URL.Path}, by), false)
+	if err != nil {
+		a.cfg.Log.Warn("a refusal is not on record", zap.String("request", by.Request), obs.Trace(r.Context()), zap.Error(err))
+		return why
+	}
+	status := kube.Status(why)
+	entry.End(int(status.Code), string(status.Reason), "", nil)
+	return why
 }
 
 // below is the request as it is without a prefix of its path, which must be written plainly: one that is encoded could be read in two ways.

@@ -197,22 +197,26 @@ func TestWhoAsksOfKubernetes(t *testing.T) {
 	}
 }
 
+// What is asked of the fleet is on record too, and what is for nobody here.
 func TestTheFleetIsOnRecordToo(t *testing.T) {
 	for path, want := range map[string]store.AuditRecord{
-		"/k8s/fleet/version":      {Verb: "get", Path: "/version", Status: 200, Outcome: store.AuditDone},
-		"/k8s/fleet/api/v1//pods": {Verb: "other", Path: "/api/v1//pods", Status: 400, Outcome: store.AuditFailed, Reason: "BadRequest"},
+		"/k8s/fleet/version":             {Via: "fleet", Verb: "get", Path: "/version", Status: 200, Outcome: store.AuditDone},
+		"/k8s/fleet/api/v1//pods":        {Via: "fleet", Verb: "other", Path: "/api/v1//pods", Status: 400, Outcome: store.AuditFailed, Reason: "BadRequest"},
+		"/k8s/fl%65et/api/v1/pods":       {Via: "kubernetes", Verb: "other", Path: "/k8s/fleet/api/v1/pods", Status: 400, Outcome: store.AuditFailed, Reason: "BadRequest"},
+		"/k8s/clusters/nonsense/version": {Via: "kubernetes", Verb: "other", Path: "/k8s/clusters/nonsense/version", Status: 404, Outcome: store.AuditFailed, Reason: "NotFound"},
+		"/k8s/":                          {Via: "kubernetes", Verb: "other", Path: "/k8s/", Status: 404, Outcome: store.AuditFailed, Reason: "NotFound"},
 	} {
 		k := newKubeRig(t, options{})
 		if resp, text := k.ask("GET", path, "Authorization: Bearer "+k.admin); resp.StatusCode != want.Status {
 			t.Fatalf("%s: %d %s", path, resp.StatusCode, text)
 		}
 		for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-			all, err := k.store.Audit(t.Context(), k.tenant, store.AuditFilter{Via: "fleet"}, "", 10)
+			all, err := k.store.Audit(t.Context(), k.tenant, store.AuditFilter{}, "", 10)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if len(all) == 1 && all[0].Outcome != store.AuditOpen {
-				got := store.AuditRecord{Verb: all[0].Verb, Path: all[0].Path, Status: all[0].Status, Outcome: all[0].Outcome, Reason: all[0].Reason}
+				got := store.AuditRecord{Via: all[0].Via, Verb: all[0].Verb, Path: all[0].Path, Status: all[0].Status, Outcome: all[0].Outcome, Reason: all[0].Reason}
 				if !reflect.DeepEqual(got, want) || all[0].Who != "bootstrap-admin" {
 					t.Errorf("%s: %+v", path, all[0])
 				}
