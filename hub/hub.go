@@ -237,6 +237,7 @@ func (h *Hub) wireAPI(authority *enroll.Authority, repository *chartrepo.Reposit
 		Enroller:       h.enroll,
 		Pin:            hex.EncodeToString(pin[:]),
 		Install:        h.install,
+		Home:           h.tenant.ID,
 		HelmInstall:    h.helm,
 		Charts:         repository,
 		Tokens:         h.tokens,

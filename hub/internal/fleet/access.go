@@ -21,12 +21,13 @@ const (
 	Exec    Verb = "exec"    // live only: run commands in pods, attach to them, forward their ports, and reach what pods, services and nodes serve
 	Secrets Verb = "secrets" // live only, beside the verb itself: what Secrets hold, and tokens of service accounts
 
-	Enroll Verb = "enroll" // create, rename, label and delete clusters
-	Admin  Verb = "admin"  // manage tokens; run the admin endpoints
+	Enroll  Verb = "enroll"  // create, rename, label and delete clusters
+	Metrics Verb = "metrics" // in the tenant that the hub was started for: what this hub counts, of all tenants
+	Admin   Verb = "admin"   // manage tokens; run the admin endpoints
 )
 
 // Verbs lists every verb a binding may name, besides "*".
-var Verbs = []Verb{Get, List, Watch, Create, Update, Patch, Delete, Exec, Secrets, Enroll, Admin}
+var Verbs = []Verb{Get, List, Watch, Create, Update, Patch, Delete, Exec, Secrets, Enroll, Metrics, Admin}
 
 // All stands in a binding for every verb, cluster or namespace. On Namespaces it also covers what has no namespace.
 const All = "*"

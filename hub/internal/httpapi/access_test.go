@@ -38,6 +38,11 @@ func TestAccess(t *testing.T) {
 	}
 	shopper := r.token("shopper", "get,list,watch "+r.shop.ID.String()+" shop")
 	nobody := r.token("nobody", "create * *")
+	prometheus := r.token("prometheus", "metrics * *")
+	r.get(prometheus, "/metrics").expect(t, 200)
+	r.get(prometheus, "/api/v1/tokens").expect(t, 403)
+	r.get(prometheus, "/api/v1/clusters/{shop}").expect(t, 404)
+	r.get(theirAdmin, "/metrics").expect(t, 403, "the tenant that this hub was started for") // clusters of all tenants have their names there
 
 	t.Run("strangers", func(t *testing.T) {
 		for _, token := range []string{"", "nonsense", r.admin + "x"} {

@@ -97,6 +97,7 @@ type Resolver interface {
 // Config is what the interface stands on. Zero durations and numbers mean the defaults.
 type Config struct {
 	Version       string
+	Home          fleet.TenantID // the tenant that this hub was started for, whose people may see what is of the hub itself
 	Authenticator Authenticator
 	Enroller      Enroller
 	Pin           string                         // of the hub's root certificate, as agents are given it

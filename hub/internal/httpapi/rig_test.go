@@ -79,7 +79,7 @@ func newRig(t *testing.T, o options) *rig {
 	}
 	r.live = live.New(lc)
 	cfg := Config{
-		Version: "v0-test", Authenticator: r.tokens, Enroller: invites{st}, Pin: "sha256:pin", Tokens: r.tokens, Tunnels: r.agents, Store: st,
+		Version: "v0-test", Home: r.tenant, Authenticator: r.tokens, Enroller: invites{st}, Pin: "sha256:pin", Tokens: r.tokens, Tunnels: r.agents, Store: st,
 		Query: query.New(st), Live: r.live, Install: func(i enroll.Invitation) string { return "helm install --set token=" + i.Token },
 	}
 	r.audit = audit.New(audit.Config{Store: st})
