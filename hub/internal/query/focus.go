@@ -181,7 +181,7 @@ func (w *walk) expand(ctx context.Context, ids []topo.ID) (out []store.EdgeRow, 
 		if len(ids) == 1 && ids[0] == w.ask.Focus {
 			way.most = max(way.most, w.limit)
 		}
-		edges, err := w.Fans(ctx, w.at, ids, way.dir, w.ask.Types, way.most+1, w.budget+1)
+		edges, err := w.Fans(ctx, w.view, w.at, ids, way.dir, w.ask.Types, way.most+1, w.budget+1)
 		if err != nil {
 			return nil, err
 		}

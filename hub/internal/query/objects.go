@@ -164,7 +164,7 @@ func (r *reading) owners(ctx context.Context, at store.Scope, objects []*Object)
 		byID[o.ID] = o
 		ids = append(ids, o.ID)
 	}
-	edges, err := r.Fans(ctx, at, ids, store.Into, []topo.EdgeType{topo.Owns}, maxOwners, maxOwners*len(ids))
+	edges, err := r.Fans(ctx, r.view, at, ids, store.Into, []topo.EdgeType{topo.Owns}, maxOwners, maxOwners*len(ids))
 	if err != nil {
 		return err
 	}

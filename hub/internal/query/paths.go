@@ -47,7 +47,7 @@ type Paths struct {
 	Length  int         `json:"length" doc:"edges of each path; 0 where none was found"`
 	Paths   [][]string  `json:"paths" doc:"ids of the nodes of each path, from one end to the other; parallel edges are one step"`
 	Total   Total       `json:"total" doc:"shortest paths in all"`
-	Looked  int         `json:"looked" doc:"edges that were looked at"`
+	Looked  int         `json:"looked" doc:"edges that were looked at, of those one may see"`
 	Nodes   []GraphNode `json:"nodes" doc:"of the paths, with their distance from the first as depth"`
 	Edges   []Edge      `json:"edges" doc:"of the paths"`
 	// Truncated tells why paths may be missing, and how to get them.
@@ -130,6 +130,7 @@ type pathfinder struct {
 	ask      PathQuestion
 	from, to *side
 	work     int // edges that may still be looked at
+	looked   int // those that may be seen
 	edges    map[topo.EdgeID]store.EdgeRow
 }
 
@@ -148,7 +149,7 @@ func (f *pathfinder) run(ctx context.Context) (*Paths, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Paths{Outcome: outcome, Paths: [][]string{}, Nodes: []GraphNode{}, Edges: []Edge{}, Looked: maxPathWork - f.work, Meta: f.meta(nil), Total: Total{Exact: true}}
+	out := &Paths{Outcome: outcome, Looked: f.looked, Paths: [][]string{}, Nodes: []GraphNode{}, Edges: []Edge{}, Meta: f.meta(nil), Total: Total{Exact: true}}
 	return out, f.tell(ctx, out)
 }
 
@@ -199,6 +200,7 @@ func (f *pathfinder) advance(ctx context.Context, s *side) (whole bool, err erro
 		f.work -= len(edges)
 		for i := range edges {
 			if f.seesEdge(&edges[i]) {
+				f.looked++
 				f.take(s, &edges[i])
 			}
 		}

@@ -169,9 +169,9 @@ type Snapshot interface {
 	Nodes(ctx context.Context, at Scope, ids []topo.ID) ([]Row, error)
 	// EdgesOf gives edges that touch the ids in that direction, of those types (none: of all), at most limit.
 	EdgesOf(ctx context.Context, at Scope, ids []topo.ID, d Direction, types []topo.EdgeType, limit int) ([]EdgeRow, error)
-	// Fans gives edges that touch the ids in that direction, of those types, but of each id no more than each that lead out and each that lead in; at most
-	// limit.
-	Fans(ctx context.Context, at Scope, ids []topo.ID, d Direction, types []topo.EdgeType, each, limit int) ([]EdgeRow, error)
+	// Fans gives edges that touch the ids in that direction, of those types, and both of whose ends the view shows, but of each id no more than each that lead
+	// out and each that lead in; at most limit.
+	Fans(ctx context.Context, v fleet.View, at Scope, ids []topo.ID, d Direction, types []topo.EdgeType, each, limit int) ([]EdgeRow, error)
 	// EdgesAmong gives at most limit edges both of whose ends are among the ids.
 	EdgesAmong(ctx context.Context, at Scope, ids []topo.ID, types []topo.EdgeType, limit int) ([]EdgeRow, error)
 	// Manifest gives the text's hash and compressed body; NotFound where the cluster shares none.

@@ -3,14 +3,15 @@ package relational
 import (
 	"context"
 
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
 	"github.com/kubilitics/kubilitics/shared/topo"
 )
 
 // Fans implements store.Snapshot.
-func (s *snapshot) Fans(ctx context.Context, at store.Scope, ids []topo.ID, d store.Direction, types []topo.EdgeType, each, limit int) ([]store.EdgeRow, error) {
-	seen, ok, err := s.shows(ctx, at)
-	if err != nil || !ok || len(ids) == 0 {
+func (s *snapshot) Fans(ctx context.Context, v fleet.View, at store.Scope, ids []topo.ID, d store.Direction, types []topo.EdgeType, each, limit int) ([]store.EdgeRow, error) {
+	seen, a, err := s.access(ctx, v, []fleet.ClusterID{at.Cluster})
+	if err != nil || a.empty() || len(ids) == 0 {
 		return nil, err
 	}
 	var found []store.EdgeRow
@@ -20,7 +21,7 @@ func (s *snapshot) Fans(ctx context.Context, at store.Scope, ids []topo.ID, d st
 			if len(found) >= limit {
 				return found, nil
 			}
-			edges, err := s.fan(ctx, seen, at, batch, end, types, each, limit)
+			edges, err := s.fan(ctx, seen, &a, at, batch, end, types, each, limit)
 			if err != nil {
 				return nil, err
 			}
@@ -57,12 +58,17 @@ func (d *Dialect) fanBatches(ids []topo.ID) [][]topo.ID {
 	return out
 }
 
-func (s *snapshot) fan(ctx context.Context, seen *sight, at store.Scope, ids []topo.ID, end string, types []topo.EdgeType, each, limit int) ([]store.EdgeRow, error) {
-	w := s.edgesOf(at, types)
+func (s *snapshot) fan(ctx context.Context, seen *sight, a *access, at store.Scope, ids []topo.ID, end string, types []topo.EdgeType, each, limit int) ([]store.EdgeRow, error) {
+	w, ends := s.edgesOf(at, types), ""
+	if len(a.partial) > 0 { // what isn't shown takes no place of what is
+		w.and(a.in(w, "e.cluster_id", "s.namespace"))
+		w.and(a.in(w, "e.cluster_id", "t.namespace"))
+		ends = EdgeEnds
+	}
 	if s.sql.EachID == nil {
 		w.and(w.equal("e."+end, ids[0]))
 		return s.edges(ctx, seen, at, w, each)
 	}
-	from := s.sql.EachID(w.arg(ids)) + ` CROSS JOIN LATERAL (SELECT e.* FROM ` + s.tables.edges + ` e WHERE ` + w.String() + ` AND e.` + end + ` = u.id LIMIT ` + w.param(each) + `) e`
+	from := s.sql.EachID(w.arg(ids)) + ` CROSS JOIN LATERAL (SELECT e.* FROM ` + s.tables.edges + ` e` + ends + ` WHERE ` + w.String() + ` AND e.` + end + ` = u.id LIMIT ` + w.param(each) + `) e`
 	return s.edgesFrom(ctx, seen, at, from+EdgeEnds+` LIMIT `+w.param(limit), w.args)
 }

@@ -213,6 +213,34 @@ func edges(t *testing.T, h *house) {
 	})
 }
 
+// fans: of what leads to a node, so many as are wanted, and none takes a place that the view doesn't show.
+func fans(_ *testing.T, h *house) {
+	m := ref("Secret", "m")
+	d := store.Delta{Nodes: []topo.Node{{Ref: m, Health: topo.OK}}}
+	for i := range 8 {
+		n := pod(fmt.Sprint("p", i))
+		if i < 6 {
+			n.Ref.Namespace = "bank"
+		}
+		d.Nodes, d.Edges = append(d.Nodes, n), append(d.Edges, edge(n.Ref, m, "r1"))
+	}
+	s := h.loaded(d)
+	h.read(func(snap store.Snapshot) error {
+		for _, c := range []struct {
+			spaces    []string
+			each, all int
+		}{{nil, 9, 8}, {nil, 3, 3}, {[]string{"shop"}, 3, 2}, {[]string{"bank", "shop"}, 9, 8}, {[]string{"bank"}, 9, 0}} {
+			v := fleet.View{Tenant: h.tenant, Clusters: map[fleet.ClusterID][]string{s.at.Cluster: c.spaces}}
+			got, err := snap.Fans(h.ctx, v, s.at, []topo.ID{m.ID()}, store.Into, nil, c.each, 100)
+			h.must(err)
+			h.equal(len(got), c.all)
+		}
+		_, err := snap.Fans(h.ctx, fleet.View{Tenant: h.tenant + 1, Everything: true}, s.at, []topo.ID{m.ID()}, store.Into, nil, 1, 1)
+		h.wantCode(err, fault.Forbidden)
+		return nil
+	})
+}
+
 func manifests(_ *testing.T, h *house) {
 	m := manifest("a", "{}")
 	s := h.loaded(store.Delta{Nodes: []topo.Node{pod("a")}, Manifests: []topo.Manifest{m}})

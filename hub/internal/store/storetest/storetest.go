@@ -69,6 +69,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Body) {
 		"Selectors":          selectors,
 		"Views":              views,
 		"Edges":              edges,
+		"Fans":               fans,
 		"Manifests":          manifests,
 		"Events":             events,
 		"Terms":              terms,
