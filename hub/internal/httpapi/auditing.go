@@ -167,6 +167,10 @@ func (q *auditQuestion) within(p fleet.Principal) {
 	q.shown = "own"
 	q.none = q.filter.Who != "" && q.filter.Who != p.Name
 	q.filter.Who = p.Name
+	if p.Only != 0 { // a ticket for one cluster tells nothing of others
+		q.none = q.none || q.filter.Cluster != 0 && q.filter.Cluster != p.Only
+		q.filter.Cluster = p.Only
+	}
 }
 
 func (q *auditQuestion) page(ctx context.Context, before string, limit int) ([]store.AuditRecord, error) {

@@ -167,6 +167,26 @@ func TestWhoSeesWhichRecords(t *testing.T) {
 	}
 }
 
+// A ticket for one cluster tells its holder nothing of what was done in others, not even by who had it made.
+func TestATicketSeesTheRecordsOfItsCluster(t *testing.T) {
+	r := newRig(t, options{})
+	other := querytest.New(t, r.store, r.tenant, "other")
+	on := func(cluster fleet.ClusterID, name string) store.AuditRecord {
+		return store.AuditRecord{Who: "ada", Verb: "delete", Resource: "pods", Cluster: cluster, Namespace: "shop", Name: name}
+	}
+	r.wrote(on(r.shop.ID, "a"), on(other.ID, "b"), on(0, "c"))
+	token := r.token("ada", "get,list * *")
+	ticket := r.do(token, "POST", "/api/v1/me/ticket", `{"cluster":"`+r.shop.ID.String()+`"}`).json["token"].(string)
+	const a, b, c = "ada delete pods/a done -", "ada delete pods/b done -", "ada delete pods/c done -"
+	for _, q := range []struct{ token, path, want string }{
+		{token, "", c + "; " + b + "; " + a}, {ticket, "", a}, {ticket, "&cluster={shop}", a}, {ticket, "&cluster=" + other.ID.String(), ""},
+	} {
+		if got := r.get(q.token, "/api/v1/audit?resource=pods"+q.path); got.told() != q.want {
+			t.Errorf("%s: %s", q.path, got.text)
+		}
+	}
+}
+
 func TestAuditPagesAndFilters(t *testing.T) {
 	r := newRig(t, options{})
 	var records []store.AuditRecord
