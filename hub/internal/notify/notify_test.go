@@ -342,6 +342,23 @@ func TestLettersAreSentAgainWhenAsked(t *testing.T) {
 	}
 }
 
+// A target may have become somebody else's since.
+func TestLettersGoToNobodyWhomNoRuleTells(t *testing.T) {
+	r := newRig(t, Rule{})
+	r.sink.next(status(400))
+	_, stop := r.run()
+	r.set(node("Pod shop/a", topo.Error))
+	r.until("it is given up", func() bool { return len(r.letters()) == 1 })
+	stop()
+	s := New(Config{Targets: r.targets, Rules: []Rule{{Name: "rule", Tenants: []string{"other"}, To: []string{"hook"}}}, Store: r.store})
+	if err := s.Retry(t.Context(), r.tenant, r.letters()[0].ID); !fault.Is(err, fault.Conflict) || len(r.letters()) != 1 {
+		t.Errorf("got %v, %d letters", err, len(r.letters()))
+	}
+	if n := r.sink.requests(); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+}
+
 func TestATargetCanBeTried(t *testing.T) {
 	r := newRig(t, Rule{})
 	s, _ := r.run()

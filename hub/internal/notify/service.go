@@ -223,28 +223,37 @@ func (s *Service) Status(ctx context.Context, tenant fleet.Tenant) ([]Status, er
 // Try sends a target a notification without changes, in one attempt, for who wants to know whether it arrives. NotFound unless some rule about the tenant
 // tells that target.
 func (s *Service) Try(ctx context.Context, tenant fleet.Tenant, name string) error {
-	for _, p := range s.pairs {
-		if p.target.Name != name || !p.rule.sees(tenant.Slug) {
-			continue
-		}
-		at := time.Now().UTC()
-		err := p.target.send(ctx, &Notification{Key: tenant.ID.String() + ".try." + strconv.FormatInt(at.UnixNano(), 10), Tenant: tenant.Slug, Rule: "try", At: at,
-			Summary: "this is only a try", Changes: []Change{}})
-		s.metrics.attempt(name, err)
-		return err
+	t := s.told(tenant, name)
+	if t == nil {
+		return fault.New(fault.NotFound, "no rule tells a target %q", name)
 	}
-	return fault.New(fault.NotFound, "no rule tells a target %q", name)
+	at := time.Now().UTC()
+	err := t.send(ctx, &Notification{Key: tenant.ID.String() + ".try." + strconv.FormatInt(at.UnixNano(), 10), Tenant: tenant.Slug, Rule: "try", At: at,
+		Summary: "this is only a try", Changes: []Change{}})
+	s.metrics.attempt(name, err)
+	return err
 }
 
-// Retry delivers an undelivered notification now, in one attempt: it leaves the list when that succeeds. Unavailable when it failed again.
+// told is the target of that name, if some rule about the tenant tells it: what is a tenant's goes to nobody else.
+func (s *Service) told(tenant fleet.Tenant, name string) *target {
+	for _, p := range s.pairs {
+		if p.target.Name == name && p.rule.sees(tenant.Slug) {
+			return p.target
+		}
+	}
+	return nil
+}
+
+// Retry delivers an undelivered notification now, in one attempt: it leaves the list when that succeeds. Unavailable when it failed again, Conflict when
+// no rule about the tenant tells its target any more.
 func (s *Service) Retry(ctx context.Context, tenant fleet.Tenant, id string) error {
 	d, err := s.cfg.Store.DeadLetter(ctx, tenant.ID, id)
 	if err != nil {
 		return err
 	}
-	t := s.targets[d.Notifier]
+	t := s.told(tenant, d.Notifier)
 	if t == nil {
-		return fault.New(fault.Conflict, "there is no target %q any more", d.Notifier)
+		return fault.New(fault.Conflict, "no rule tells a target %q any more", d.Notifier)
 	}
 	n, err := readBody(d.Body)
 	if err != nil {
