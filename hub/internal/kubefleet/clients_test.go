@@ -81,6 +81,9 @@ func TestDiscoveryIsTagged(t *testing.T) {
 	if first.header.Get("Content-Type") != "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList" {
 		t.Errorf("%v", first.header)
 	}
+	if said := first.header.Get("Cache-Control"); said != "private, no-cache" { // what one may see is nobody else's, whoever keeps answers on the way
+		t.Error(said)
+	}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url+"/apis", nil)
 	if err != nil {
 		t.Fatal(err)

@@ -123,7 +123,7 @@ func tellTagged(w *answer, r *http.Request, kind string, doc any) error {
 	h := w.Header()
 	h.Set("ETag", tag)
 	h.Set("Vary", "Accept")
-	h.Set("Cache-Control", "public")
+	h.Set("Cache-Control", "private, no-cache") // the same path tells others other kinds
 	if r.Header.Get("If-None-Match") == tag {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
