@@ -104,6 +104,11 @@ type findingPlace struct {
 	Told   int               `json:",omitempty"` // of the cluster that is being looked at
 }
 
+// possible tells of a place that a page may have ended at: a token is a text that anybody can make.
+func (p *findingPlace) possible() bool {
+	return p.Source >= 0 && p.Source < len(findingSources) && p.Skip >= 0 && p.Told >= 0
+}
+
 // findingSource looks for findings of some kinds. Each time it looks at no more than some rows, each of which makes one finding at most.
 type findingSource struct {
 	kinds []string
@@ -143,6 +148,9 @@ func (q *Querier) Findings(ctx context.Context, p fleet.Principal, a FindingQues
 	at, err := pin(p.Tenant, question, a.Continue, a.At, &place)
 	if err != nil {
 		return nil, err
+	}
+	if !place.possible() {
+		return nil, badCursor()
 	}
 	f := &finder{ask: a, place: place, limit: limit, past: !a.At.Now(), out: &Findings{Items: []Finding{}}}
 	err = q.read(ctx, "findings", scope{p, fleet.List, a.Clusters, at}, func(ctx context.Context, r *reading) error {

@@ -36,6 +36,22 @@ func findingLines(all []Finding) (lines []string) {
 	return lines
 }
 
+// A token is nothing but a text, which anybody can make.
+func TestFindingsRefuseMadeUpTokens(t *testing.T) {
+	st, p := fresh(t)
+	querytest.New(t, st, p.Tenant, "c").Load(querytest.Mall())
+	var ask FindingQuestion
+	at := pinned{Position: 1}
+	for _, made := range []findingPlace{
+		{pinned: at, Source: -1}, {pinned: at, Source: len(findingSources)}, {pinned: at, Source: 6, Skip: -1}, {pinned: at, Source: 6, Told: -1},
+	} {
+		ask.Continue = seal(p.Tenant, []any{ask.lasting(), ask.Findings, ask.Severities}, made)
+		if _, err := New(st).Findings(t.Context(), p, ask); !fault.Is(err, fault.BadRequest) {
+			t.Errorf("%+v: %v", made, err)
+		}
+	}
+}
+
 func TestFindings(t *testing.T) {
 	st, p := fresh(t)
 	d := querytest.Mall()
