@@ -48,6 +48,7 @@ func TestKubernetesAPIFaults(t *testing.T) {
 	t.Run("the agent dies under a watch", b.agentDiesUnderWatch)
 	t.Run("the API server stops", b.apiServerStops)
 	t.Run("the hub restarts under a watch", b.hubRestarts)
+	t.Run("the hub restarts in the middle of a command", b.hubRestartsInExec)
 	t.Run("the hub dies under a watch", b.hubDies)
 }
 
@@ -274,6 +275,19 @@ func (b *broken) hubRestarts(t *testing.T) {
 	}
 	if said, _ := r.ends(t, 5*time.Second); !strings.Contains(said, "this hub is shutting down") {
 		t.Errorf("it isn't told why its watch ended: %s", said)
+	}
+	b.restartHub(t)
+	b.live(t, b.member)
+	b.works(t)
+}
+
+func (b *broken) hubRestartsInExec(t *testing.T) {
+	r := b.begin(t, "exec", "worker", "--", "sh", "-c", "echo begun; sleep 60")
+	if err := b.hub.Stop(); err != nil {
+		t.Error(err)
+	}
+	if said, err := r.ends(t, 5*time.Second); err == nil || !strings.Contains(said, "the command was cut off: this hub is shutting down") {
+		t.Errorf("it isn't told why its command ended: %s", said)
 	}
 	b.restartHub(t)
 	b.live(t, b.member)

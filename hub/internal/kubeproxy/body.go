@@ -87,17 +87,18 @@ func (b *watchBody) Read(p []byte) (int, error) {
 // parting is what is said after the cluster's last byte.
 type parting struct {
 	last  []byte
+	why   error // the error that ended the cluster's bytes
 	ended error // of all; nil until the cluster's bytes have ended
 }
 
-// read gives the cluster's bytes, each of which pass sees, and then what farewell has to say of the error that ended them.
+// read gives the cluster's bytes, each of which pass sees, and then what farewell has to say of the error that ended them; it is over when that was taken.
 func (w *parting) read(p []byte, from *body, pass func([]byte), farewell func(error) ([]byte, error)) (int, error) {
 	for w.ended == nil {
 		n, err := from.ReadCloser.Read(p)
 		pass(p[:n])
 		if err != nil {
 			w.last, w.ended = farewell(err)
-			from.note(err)
+			w.why = err
 		}
 		if n > 0 {
 			return n, nil
@@ -107,6 +108,7 @@ func (w *parting) read(p []byte, from *body, pass func([]byte), farewell func(er
 	if w.last = w.last[n:]; n > 0 {
 		return n, nil
 	}
+	from.note(w.why)
 	return 0, w.ended
 }
 

@@ -1,8 +1,10 @@
 package kubeproxy
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -10,6 +12,8 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubilitics/kubilitics/shared/fault"
 )
 
 // spoken are the protocols of commands in which each WebSocket message begins with its channel, and a Status on one of them is the verdict.
@@ -58,6 +62,14 @@ func (b *commandBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Close ends the cluster's side. What is to be said of it may still be on its way to the client: whoever splices ends the passage.
+func (b *commandBody) Close() error {
+	if b.pass.connected() {
+		return b.ReadCloser.Close()
+	}
+	return b.connBody.Close()
+}
+
 // Write waits, when it fails, until what is to be said was read: whoever splices ends both directions with the first that fails.
 func (b *commandBody) Write(p []byte) (int, error) {
 	n, err := b.connBody.Write(p)
@@ -74,7 +86,8 @@ func (b *commandBody) Write(p []byte) (int, error) {
 
 // farewell is what comes after the cluster's bytes when they end with err.
 func (b *commandBody) farewell(err error) (last []byte, ended error) {
-	if b.pass.ctx.Err() != nil || b.frames.closed || !b.frames.between() {
+	verdict := b.pass.broke(err)
+	if verdict == nil || b.frames.closed || !b.frames.between() {
 		return nil, err
 	}
 	// An end of another sort would make clients drop the verdict; API servers too end so after one that is bad.
@@ -82,17 +95,23 @@ func (b *commandBody) farewell(err error) (last []byte, ended error) {
 	if b.frames.told {
 		return goodbye, io.EOF
 	}
-	text, broken := json.Marshal(b.pass.broke(err))
+	text, broken := json.Marshal(verdict)
 	if broken != nil {
 		return nil, err
 	}
 	return append(frame(frameBinary, append([]byte{verdictChannel}, text...)), goodbye...), io.EOF
 }
 
-// broke is the verdict of a command whose end nobody saw.
+// broke is the verdict of a command whose end nobody saw; nil where the client has left, or is somebody within the hub, who knows better.
 func (s *passage) broke(err error) *metav1.Status {
 	what := "the connection to cluster " + s.cluster + " was lost in the middle of the command" + because(err)
-	if err == io.EOF { //nolint:errorlint // readers give it as it is
+	var cut *fault.Error
+	switch cause := context.Cause(s.ctx); {
+	case errors.As(cause, &cut) && s.connected():
+		what = "the command was cut off: " + cut.Message
+	case cause != nil:
+		return nil
+	case err == io.EOF: //nolint:errorlint // readers give it as it is
 		what = "cluster " + s.cluster + " broke the connection off in the middle of the command"
 	}
 	return &metav1.Status{

@@ -1,17 +1,24 @@
 package kubeproxy_test
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kubilitics/kubilitics/hub/internal/fleet"
+	"github.com/kubilitics/kubilitics/hub/internal/kubeproxy"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/shared/fault"
 )
 
 // sized is a whole WebSocket message whose length takes more than the header's second byte.
@@ -78,6 +85,100 @@ func TestABrokenCommandIsToldOf(t *testing.T) {
 			}
 			checkVerdict(t, string(rest), c.says, c.after)
 			eventually(t, "it failed on record", func() bool { return r.audit.all()[0].Outcome != store.AuditOpen })
+		})
+	}
+}
+
+// running is a command that says something and goes on until its client ends.
+func running(gone chan<- struct{}) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n\x82\x03\x01hi")
+		_, _ = io.Copy(io.Discard, conn)
+		_ = conn.Close()
+		gone <- struct{}{}
+	}
+}
+
+// Somebody within the hub ends a command by closing it, and then it is over.
+func TestACommandFromWithinTheHubEnds(t *testing.T) {
+	for name, end := range map[string]func(*rig, io.Closer){
+		"it is closed": func(_ *rig, c io.Closer) { _ = c.Close() },
+		"the hub stops": func(r *rig, _ io.Closer) {
+			ctx, cancel := context.WithCancel(r.t.Context())
+			cancel()
+			r.proxy.Close(ctx)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			gone := make(chan struct{}, 1)
+			c := r.cluster("eu-1", running(gone))
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://any"+pods+"/a/exec", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}
+			resp, err := (&http.Client{Transport: r.proxy.Transport(r.caller(), c.at.Cluster)}).Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			expect(t, resp.Body, "\x82\x03\x01hi")
+			end(r, resp.Body)
+			within(t, time.Second, "the cluster's side ends", gone)
+			eventually(t, "it is over on record", func() bool { return r.audit.all()[0].Outcome == store.AuditDone })
+			_ = resp.Body.Close()
+		})
+	}
+}
+
+// A command that this hub cuts off is said to be, also when somebody doesn't want to hear of it.
+func TestACommandThatIsCutOffIsToldOf(t *testing.T) {
+	var refused atomic.Bool
+	for name, end := range map[string]struct {
+		cut  func(*kubeproxy.Proxy)
+		says string
+	}{
+		"the hub stops": {func(p *kubeproxy.Proxy) {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			p.Close(ctx)
+		}, "the command was cut off: this hub is shutting down; whether it goes on there isn't known"},
+		"the token is revoked": {func(*kubeproxy.Proxy) { refused.Store(true) }, "the command was cut off: the token was revoked"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			refused.Store(false)
+			r := newRig(t, func(c *kubeproxy.Config) {
+				c.Recheck = func(_ context.Context, p fleet.Principal) (fleet.Principal, error) {
+					if refused.Load() {
+						return p, fault.New(fault.Unauthorized, "the token was revoked")
+					}
+					return p, nil
+				}
+				c.Check = 10 * time.Millisecond
+			})
+			gone := make(chan struct{}, 2)
+			r.cluster("eu-1", running(gone))
+			_, br, _ := r.dial(upgrade(pods+"/a/exec", "websocket"))
+			expect(t, br, "\x82\x03\x01hi")
+			deaf, other, _ := r.dial(upgrade(pods+"/a/exec", "websocket"))
+			expect(t, other, "\x82\x03\x01hi")
+			end.cut(r.proxy)
+			rest, err := io.ReadAll(br)
+			if err != nil {
+				t.Fatalf("%q, then %v", rest, err)
+			}
+			checkVerdict(t, string(rest), end.says, "\x88\x02\x03\xe8")
+			for range 2 {
+				within(t, time.Second, "the cluster's side ends", gone)
+			}
+			_ = deaf.Close()
+			eventually(t, "they are over on record", func() bool {
+				return !slices.ContainsFunc(r.audit.all(), func(a store.AuditRecord) bool { return a.Outcome == store.AuditOpen })
+			})
 		})
 	}
 }

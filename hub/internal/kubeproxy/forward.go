@@ -265,10 +265,12 @@ func (s *passage) answered(resp *http.Response) *http.Response {
 	switch {
 	case resp.StatusCode == http.StatusSwitchingProtocols && upgraded:
 		conn := connBody{body: inner, Writer: rw}
-		context.AfterFunc(s.ctx, func() { _ = conn.Close() }) // nobody else closes it when its passage is ended from here
 		if resp.Body = &conn; s.command(resp) {
 			resp.Body = newCommandBody(conn)
+			s.speak()
 		}
+		closes := resp.Body
+		context.AfterFunc(s.ctx, func() { _ = closes.Close() }) // nobody else closes it when its passage is ended from here
 	case s.request.Verb == "watch" && resp.StatusCode == http.StatusOK:
 		resp.Body = &watchBody{body: inner, framing: framingOf(resp.Header), table: s.table}
 	case s.request.Verb == "create" && s.request.Name == "" && resp.StatusCode == http.StatusCreated && isJSON(resp.Header):

@@ -11,6 +11,7 @@ import (
 const (
 	recheckWithin = 10 * time.Second // one recheck
 	cutWithin     = 5 * time.Second  // from the cut to the end of all that was
+	lastWords     = time.Second      // for a command's client to be told that it was cut
 )
 
 // keep remembers what lasts, under a context of its own; false when the hub is about to stop.

@@ -40,6 +40,7 @@ type passage struct {
 
 	mu     sync.Mutex
 	client net.Conn // of a connection that is spliced
+	speaks bool     // it tells its client of its end by itself
 }
 
 var (
@@ -198,14 +199,18 @@ func (s *passage) over(err error) {
 
 // served ends the passage when nobody serves it any more. A connection that the client has ended isn't closed by then, and was answered all the same.
 func (s *passage) served() {
-	s.mu.Lock()
-	connected := s.client != nil
-	s.mu.Unlock()
-	if connected {
+	if s.connected() {
 		s.over(nil)
 	} else {
 		s.over(errUnanswered)
 	}
+}
+
+// connected tells whether the client's side was taken out of the server's hands.
+func (s *passage) connected() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.client != nil
 }
 
 // spliced notes the client's side of a connection that was taken out of the server's hands; false when the passage was ended already.
@@ -216,12 +221,24 @@ func (s *passage) spliced(c net.Conn) bool {
 	return s.ctx.Err() == nil
 }
 
-// cut ends what lasts, at once.
+// speak leaves a connection that is cut the time for its last words.
+func (s *passage) speak() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.speaks = true
+}
+
+// cut ends what lasts, at once but for last words.
 func (s *passage) cut(why error) {
 	s.end(why)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.client != nil {
-		_ = s.client.Close()
+	client := s.client
+	switch {
+	case client == nil:
+	case s.speaks:
+		time.AfterFunc(lastWords, func() { _ = client.Close() }) // who doesn't read doesn't hear them; mostly it is closed by then
+	default:
+		_ = client.Close()
 	}
 }
