@@ -106,12 +106,8 @@ func running(gone chan<- struct{}) http.HandlerFunc {
 // Somebody within the hub ends a command by closing it, and then it is over.
 func TestACommandFromWithinTheHubEnds(t *testing.T) {
 	for name, end := range map[string]func(*rig, io.Closer){
-		"it is closed": func(_ *rig, c io.Closer) { _ = c.Close() },
-		"the hub stops": func(r *rig, _ io.Closer) {
-			ctx, cancel := context.WithCancel(r.t.Context())
-			cancel()
-			r.proxy.Close(ctx)
-		},
+		"it is closed":  func(_ *rig, c io.Closer) { _ = c.Close() },
+		"the hub stops": func(r *rig, _ io.Closer) { r.stop() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -139,15 +135,11 @@ func TestACommandFromWithinTheHubEnds(t *testing.T) {
 func TestACommandThatIsCutOffIsToldOf(t *testing.T) {
 	var refused atomic.Bool
 	for name, end := range map[string]struct {
-		cut  func(*kubeproxy.Proxy)
+		cut  func(*rig)
 		says string
 	}{
-		"the hub stops": {func(p *kubeproxy.Proxy) {
-			ctx, cancel := context.WithCancel(t.Context())
-			cancel()
-			p.Close(ctx)
-		}, "the command was cut off: this hub is shutting down; whether it goes on there isn't known"},
-		"the token is revoked": {func(*kubeproxy.Proxy) { refused.Store(true) }, "the command was cut off: the token was revoked"},
+		"the hub stops":        {(*rig).stop, "the command was cut off: this hub is shutting down; whether it goes on there isn't known"},
+		"the token is revoked": {func(*rig) { refused.Store(true) }, "the command was cut off: the token was revoked"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			refused.Store(false)
@@ -166,7 +158,7 @@ func TestACommandThatIsCutOffIsToldOf(t *testing.T) {
 			expect(t, br, "\x82\x03\x01hi")
 			deaf, other, _ := r.dial(upgrade(pods+"/a/exec", "websocket"))
 			expect(t, other, "\x82\x03\x01hi")
-			end.cut(r.proxy)
+			end.cut(r)
 			rest, err := io.ReadAll(br)
 			if err != nil {
 				t.Fatalf("%q, then %v", rest, err)

@@ -216,6 +216,13 @@ func (r *rig) send(ctx context.Context, method, path string, body io.Reader, hea
 	return r.client.Do(req)
 }
 
+// stop ends all that lasts, as a hub does that waits no more.
+func (r *rig) stop() {
+	ctx, cancel := context.WithCancel(r.t.Context())
+	cancel()
+	r.proxy.Close(ctx)
+}
+
 // get gives a status and the whole body.
 func (r *rig) do(method, path string, body io.Reader, header ...string) (int, string) {
 	r.t.Helper()

@@ -2,7 +2,6 @@ package kubeproxy_test
 
 import (
 	"bufio"
-	"context"
 	"io"
 	"net"
 	"net/http"
@@ -150,11 +149,7 @@ func TestConnectionsEndWithTheirSides(t *testing.T) {
 	for name, end := range map[string]func(*rig, *cluster, net.Conn){
 		"the client leaves":  func(_ *rig, _ *cluster, c net.Conn) { _ = c.Close() },
 		"the tunnel is lost": func(_ *rig, c *cluster, _ net.Conn) { c.lose() },
-		"the hub stops": func(r *rig, _ *cluster, _ net.Conn) {
-			ctx, cancel := context.WithCancel(r.t.Context())
-			cancel()
-			r.proxy.Close(ctx)
-		},
+		"the hub stops":      func(r *rig, _ *cluster, _ net.Conn) { r.stop() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
