@@ -105,8 +105,7 @@ func (f *Face) serve(w *answer, r *http.Request, p fleet.Principal) error {
 
 // may tells whether there is anything at all on which somebody may do that.
 func may(p fleet.Principal, verb fleet.Verb) bool {
-	v := fleet.ViewOf(p, verb)
-	return v.Everything || len(v.Clusters) > 0
+	return seesIn(fleet.ViewOf(p, verb), "")
 }
 
 // mayRead tells whether there is anything here for somebody.

@@ -29,10 +29,9 @@ var reviewed = func() runtime.Decoder {
 	return serializer.NewCodecFactory(s).UniversalDeserializer()
 }()
 
-// isReview tells of a question about oneself: it is created, and changes nothing.
+// isReview tells of a question about oneself that is answered here. There are no rules to list: roles are the hub's.
 func isReview(q *kube.Request) bool {
-	return q.Verb == "create" && q.Version == "v1" && (q.Group == authorization.GroupName && q.Resource == "selfsubjectaccessreviews" ||
-		q.Group == authentication.GroupName && q.Resource == "selfsubjectreviews")
+	return q.AsksOfSelf() && q.Version == "v1" && q.Resource != "selfsubjectrulesreviews"
 }
 
 func review(w *answer, r *http.Request, p fleet.Principal) error {

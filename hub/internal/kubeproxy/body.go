@@ -75,7 +75,6 @@ type connBody struct {
 type watchBody struct {
 	body
 	framing framing
-	table   bool // what is asked for are rows, so a person reads them
 	parting parting
 }
 
@@ -117,7 +116,7 @@ func (b *watchBody) farewell(err error) (last []byte, ended error) {
 	if err == io.EOF || !b.framing.between() { //nolint:errorlint // readers give it as it is
 		return nil, err
 	}
-	why := b.pass.ended(err, b.table)
+	why := b.pass.ended(err)
 	if why == nil || b.framing.kind != lines {
 		return nil, io.EOF
 	}
@@ -126,13 +125,13 @@ func (b *watchBody) farewell(err error) (last []byte, ended error) {
 
 // ended is what a client is told of the end of a watch; nil where nothing is wrong. When the hub goes, that is nothing to a program: it goes on with
 // another watch, where an error would have it list everything anew. kubectl get --watch doesn't go on: it would leave its reader without a word.
-func (s *passage) ended(err error, person bool) error {
+func (s *passage) ended(err error) error {
 	cause := context.Cause(s.ctx)
 	var why *fault.Error
 	switch {
 	case cause == nil:
 		return fault.Wrap(err, fault.Unavailable, "the connection to cluster %s was lost%s", s.cluster, because(err))
-	case errors.Is(cause, errClosing) && !person, !errors.As(cause, &why):
+	case errors.Is(cause, errClosing) && !s.table, !errors.As(cause, &why):
 		return nil
 	default:
 		return why

@@ -272,7 +272,7 @@ func (s *passage) answered(resp *http.Response) *http.Response {
 		closes := resp.Body
 		context.AfterFunc(s.ctx, func() { _ = closes.Close() }) // nobody else closes it when its passage is ended from here
 	case s.request.Verb == "watch" && resp.StatusCode == http.StatusOK:
-		resp.Body = &watchBody{body: inner, framing: framingOf(resp.Header), table: s.table}
+		resp.Body = &watchBody{body: inner, framing: framingOf(resp.Header)}
 	case s.request.Verb == "create" && s.request.Name == "" && resp.StatusCode == http.StatusCreated && isJSON(resp.Header):
 		resp.Body = &namingBody{body: inner}
 	default:

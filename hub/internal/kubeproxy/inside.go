@@ -44,7 +44,7 @@ func (i inside) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // maxWhole is how much of an answer somebody within the hub reads, in bytes: they mostly read it whole, and a cluster in strange hands may answer
-// without an end. All pods of the largest cluster take half of it.
+// without an end.
 const maxWhole = 64 << 20
 
 // bounded is a body that breaks off where it is too long.

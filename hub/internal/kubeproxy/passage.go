@@ -27,7 +27,7 @@ type passage struct {
 	at      store.Scope
 	cluster string // how people know it
 	request kube.Request
-	table   bool // it asks for rows
+	table   bool // it asks for rows, so a person reads them
 	began   time.Time
 	entry   *audit.Entry
 	span    obs.Span
