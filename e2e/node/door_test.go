@@ -14,11 +14,11 @@ import (
 	"github.com/kubilitics/kubilitics/e2e/stack"
 )
 
-// door is `kubectl port-forward`, which ends with the pod that it leads to, and can be opened again where it was.
+// door is `kubectl port-forward`, which ends with the pod that it leads to, and with the first connection that breaks off.
 type door struct {
-	kubeconfig, namespace, to string // service/kubilitics-hub
+	kubeconfig, namespace, to string // pod/worker
 	inside                    string // its port
-	port                      string // here; chosen at the first opening
+	port                      string // here
 	cmd                       *exec.Cmd
 	ended                     chan struct{}
 }
@@ -26,8 +26,7 @@ type door struct {
 var forwarding = regexp.MustCompile(`^Forwarding from 127\.0\.0\.1:([0-9]+)`)
 
 func (d *door) open(ctx context.Context) error {
-	d.close()
-	d.cmd = command(context.WithoutCancel(ctx), d.kubeconfig, place.dir, "kubectl", "--namespace", d.namespace, "port-forward", d.to, d.port+":"+d.inside)
+	d.cmd = command(context.WithoutCancel(ctx), d.kubeconfig, place.dir, "kubectl", "--namespace", d.namespace, "port-forward", d.to, ":"+d.inside)
 	var complaints strings.Builder
 	d.cmd.Stderr = &complaints
 	out, err := d.cmd.StdoutPipe()
@@ -54,52 +53,35 @@ func (d *door) open(ctx context.Context) error {
 	case <-d.ended:
 		return fmt.Errorf("the door doesn't open: %s", complaints.String())
 	case <-ctx.Done():
+		d.close()
 		return context.Cause(ctx)
 	}
 }
 
-// lost tells whether a door that was opened has fallen shut.
-func (d *door) lost() bool {
-	if d.cmd == nil {
-		return false
-	}
-	select {
-	case <-d.ended:
-		return true
-	default:
-		return false
-	}
-}
-
 func (d *door) close() {
-	if d.cmd != nil && d.cmd.Process != nil {
-		_ = d.cmd.Process.Kill() // it may have ended
-		<-d.ended
-	}
-	d.cmd = nil
+	_ = d.cmd.Process.Kill() // it may have ended
+	<-d.ended
 }
 
 // hub is the one that runs in a pod, seen from outside.
 type hub struct {
-	door
+	road
 	stack.Client
 }
 
-// visit opens the way to the hub, also again after its pod was replaced, and waits until it answers.
+// visit makes the way to the hub, at first, and waits until it answers.
 func (h *hub) visit(t *testing.T) {
 	t.Helper()
-	h.kubeconfig, h.namespace, h.to, h.inside = place.kubeconfig, "kubilitics", "service/kubilitics-hub", "80"
-	if h.HTTP == nil {
+	if h.listener == nil {
+		h.road.kubeconfig, h.namespace, h.pod, h.inside = place.kubeconfig, "kubilitics", "kubilitics-hub-0", 8400
+		if err := h.open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.URL = "http://127.0.0.1:" + h.port
 		h.HTTP = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	}
 	eventually(t, "the hub answers", 2*time.Minute, func() error {
-		ctx, cancel := stack.Within(t.Context(), 20*time.Second)
-		defer cancel()
-		if err := h.open(ctx); err != nil {
-			return err
-		}
-		h.URL = "http://127.0.0.1:" + h.port
-		_, err := h.Text(ctx, "/readyz")
+		_, err := h.Text(t.Context(), "/readyz")
 		return err
 	})
 }
@@ -108,11 +90,6 @@ func (h *hub) visit(t *testing.T) {
 func (h *hub) awaitAgent(t *testing.T, id string) {
 	t.Helper()
 	eventually(t, "the agent answers", 2*time.Minute, func() error {
-		if h.lost() {
-			if err := h.open(t.Context()); err != nil {
-				return err
-			}
-		}
 		if _, err := h.Text(t.Context(), "/api/v1/clusters/"+id+"/ping"); err != nil {
 			return fmt.Errorf("%w\n%s", err, agentLog(t))
 		}

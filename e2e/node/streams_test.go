@@ -92,7 +92,7 @@ func (s *story) streams(t *testing.T) {
 	forwards(t, file)
 }
 
-// follows reads a log while it is written, to its end. (Whoever breaks a connection off ends kubectl's port-forward below it, which is the way to the hub here.)
+// follows reads a log while it is written, to its end.
 func follows(t *testing.T, file string) {
 	t.Helper()
 	heard := make(chan error, 1)
