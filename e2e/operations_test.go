@@ -569,6 +569,15 @@ func (o *operations) recorded(t *testing.T) {
 			t.Errorf("%s: no %v among %d: %+v", via, want, len(list), list)
 		}
 	}
+	// One record for each: those that ask nothing of the cluster have their own, those that do have none beside it.
+	for _, request := range read("&via=api") {
+		if same := read("&request=" + request.Request); len(same) != 1 {
+			t.Errorf("%+v", same)
+		}
+	}
+	if refused := read("&via=api&outcome=failed"); len(refused) == 0 {
+		t.Error("no operation with wrong input is on record")
+	}
 	if !slices.ContainsFunc(read("&via=drain"), func(r record) bool { return r.DryRun && r.Resource == "pods/eviction" }) {
 		t.Error("a dry run of a drain isn't on record as one")
 	}

@@ -10,10 +10,11 @@ import (
 	"sync"
 
 	core "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/httpstream"
+
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/portforward"
+	"k8s.io/streaming/pkg/httpstream"
 )
 
 // road is an address here that leads to a port of a pod, each connection by a port-forward of its own. (All that come through one `kubectl
@@ -88,7 +89,7 @@ func (r *road) dial() (httpstream.Connection, error) {
 		return nil, err
 	}
 	at := client.CoreV1().RESTClient().Get().Resource("pods").Namespace(r.namespace).Name(r.pod).SubResource("portforward").URL()
-	dialer, err := portforward.NewSPDYOverWebsocketDialer(at, config)
+	dialer, err := portforward.NewSPDYOverWebsocketDialerForStreaming(at, config)
 	if err != nil {
 		return nil, err
 	}

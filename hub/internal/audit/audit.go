@@ -89,11 +89,24 @@ type Entry struct {
 // Hub and Outcome are filled in here, and texts are cut to what is kept of them. End must follow, unless Begin failed: then the request is over, and
 // on record as such as soon as there is a way.
 func (l *Log) Begin(ctx context.Context, r store.AuditRecord, firm bool) (*Entry, error) {
+	return l.begin(ctx, r, time.Now, firm)
+}
+
+// Over takes in a request that has ended already.
+func (l *Log) Over(ctx context.Context, r store.AuditRecord, began time.Time, status int) error {
+	e, err := l.begin(ctx, r, func() time.Time { return began }, false)
+	if err == nil {
+		e.End(status, "", "", nil)
+	}
+	return err
+}
+
+func (l *Log) begin(ctx context.Context, r store.AuditRecord, clock func() time.Time, firm bool) (*Entry, error) {
 	bound(&r)
 	if err := l.place(ctx); err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	now := clock()
 	id, err := uuid.NewV7()
 	if err != nil {
 		<-l.room

@@ -101,3 +101,19 @@ func TestDrainsEndWithTheHub(t *testing.T) {
 		<-closed
 	}
 }
+
+// An operation that asks nothing of the cluster is on record by itself: who wanted it, and what it was about.
+func TestOperationsThatSendNothingAreOnRecord(t *testing.T) {
+	r := newRig(t, options{api: func(c *Config) { c.Ops = ops.New(ops.Config{Kube: guarded{}, Query: c.Query}) }})
+	at := "/api/v1/clusters/{shop}"
+	r.do(r.admin, "POST", at+"/apply", "kind: [", "Content-Type", "application/yaml").expect(t, 400)
+	r.do(r.admin, "PATCH", at+"/resources/apps/v1/nonsense/shop/web", "{}", "Content-Type", "application/merge-patch+json").expect(t, 404)
+	r.do(r.admin, "POST", at+"/nodes/n1/cordon?nonsense=1", "").expect(t, 400)
+	r.do(r.admin, "DELETE", at+"/resources/-/-/pods/shop/web-a?dryRun=impact", "").expect(t, 200)
+	all := r.settled(r.admin, "/api/v1/audit?writes=true", 4)
+	want := "bootstrap-admin delete pods/web-a done 200; bootstrap-admin create clusters/nodes/cordon/n1 failed 400; bootstrap-admin patch nonsense/web failed 404; bootstrap-admin create clusters/apply/- failed 400"
+	if got := all.told(); got != want {
+		t.Errorf("on record: %s\nwant %s", got, want)
+	}
+	all.expect(t, 200, `"via":"api"`, `"dryRun":true`, `"group":"apps","version":"v1"`, `"namespace":"shop"`, `"cluster":"`+r.shop.ID.String()+`"`)
+}

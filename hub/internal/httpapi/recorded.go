@@ -5,27 +5,34 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
+	"go.uber.org/zap"
 
 	"github.com/kubilitics/kubilitics/hub/internal/fleet"
 	"github.com/kubilitics/kubilitics/hub/internal/store"
+	"github.com/kubilitics/kubilitics/shared/obs"
 )
 
 // verbs are what methods mean in the record; what isn't here only reads.
 var verbs = map[string]string{http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch", http.MethodDelete: "delete"}
 
-// recordedBelow are the tags of operations that reach clusters: each of the requests that they make there is on record, under this request's id.
-var recordedBelow = []string{"operations", "pods"}
+// recordedBelow is the tag of operations that change clusters: each of the requests that they make there is on record, under this request's id.
+const recordedBelow = "operations"
 
 // recorded puts on record what changes something here, before it is done.
 func (a *API) recorded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		verb, changes := verbs[r.Method]
-		if op := a.operation(r); !changes || op != nil && slices.ContainsFunc(op.Tags, func(t string) bool { return slices.Contains(recordedBelow, t) }) {
+		if !changes {
 			next.ServeHTTP(w, r)
+			return
+		}
+		if op := a.operation(r); op != nil && slices.Contains(op.Tags, recordedBelow) {
+			a.operates(next, w, r, verb)
 			return
 		}
 		entry, err := a.cfg.Audit.Begin(r.Context(), a.recordOf(r, verb), true)
@@ -45,6 +52,22 @@ func (a *API) recorded(next http.Handler) http.Handler {
 		next.ServeHTTP(ww, r.WithContext(context.WithValue(r.Context(), madeKey{}, &made)))
 		answered = true
 	})
+}
+
+// operates puts an operation on record that came to an end before it asked for a change of the cluster: its input is wrong, its object isn't there, or it only
+// wanted to know what it touches.
+func (a *API) operates(next http.Handler, w http.ResponseWriter, r *http.Request, verb string) {
+	began, status, ww := time.Now(), http.StatusInternalServerError, middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+	defer func() {
+		if infoOf(r.Context()).wrote.Load() {
+			return
+		}
+		if err := a.cfg.Audit.Over(r.Context(), a.recordOfOperation(r, verb), began, status); err != nil {
+			a.cfg.Log.Warn("an operation is not on record", obs.About(r.Context()), zap.Error(err))
+		}
+	}()
+	next.ServeHTTP(ww, r)
+	status = ww.Status()
 }
 
 // operation is what the request's route leads to; nil where that is no operation.
@@ -86,6 +109,16 @@ func (a *API) recordOf(r *http.Request, verb string) store.AuditRecord {
 		}
 		out.Name = value
 	}
+	return out
+}
+
+// recordOfOperation names what it is about as requests to the cluster would.
+func (a *API) recordOfOperation(r *http.Request, verb string) store.AuditRecord {
+	out, route := a.recordOf(r, verb), chi.RouteContext(r.Context())
+	out.Name = or(route.URLParam("name"), route.URLParam("node"))
+	out.Group, out.Version = dash(route.URLParam("group")), dash(route.URLParam("version"))
+	out.Resource = or(route.URLParam("plural"), out.Resource)
+	out.DryRun = r.URL.Query().Get("dryRun") != ""
 	return out
 }
 

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -32,6 +33,7 @@ type info struct {
 	agent     string // User-Agent
 	answer    http.Header
 	principal fleet.Principal
+	wrote     atomic.Bool // something was put on record that it changes in a cluster
 }
 
 type infoKey struct{}
@@ -48,7 +50,7 @@ func principalOf(ctx context.Context) fleet.Principal { return infoOf(ctx).princ
 // callerOf is who asks, for requests to a cluster; via is the operation that they are made for.
 func callerOf(ctx context.Context, via string) kubeproxy.Caller {
 	i := infoOf(ctx)
-	return kubeproxy.Caller{Principal: i.principal, From: i.from, Agent: i.agent, Request: i.id, Via: via}
+	return kubeproxy.Caller{Principal: i.principal, From: i.from, Agent: i.agent, Request: i.id, Via: via, Wrote: &i.wrote}
 }
 
 const requestIDHeader = "X-Request-Id"

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -68,6 +69,14 @@ type Caller struct {
 	Agent     string // User-Agent
 	Request   string // the request's id
 	Via       string // "kubernetes", or the operation that it is done for, such as "drain"
+
+	Wrote *atomic.Bool // set when something that doesn't only read goes on record, also as refused; may be nil
+}
+
+func (c Caller) writes(q kube.Request) {
+	if c.Wrote != nil && !q.Reads() {
+		c.Wrote.Store(true)
+	}
 }
 
 // Proxy is safe for concurrent use.

@@ -111,6 +111,7 @@ func (s *passage) enter(r *http.Request) error {
 		s.refused(r, err)
 		return err
 	}
+	s.by.writes(s.request)
 	ctx, recording := obs.Step(s.ctx, "record")
 	entry, err := s.proxy.cfg.Audit.Begin(ctx, s.record(r), !s.request.Reads())
 	recording.End(err)
@@ -150,6 +151,7 @@ func (s *passage) refused(r *http.Request, why error) {
 	if fault.Is(why, fault.Internal) {
 		s.proxy.cfg.Log.Error("a request could not be decided on", zap.String("request", s.by.Request), obs.Trace(s.ctx), zap.Error(why))
 	}
+	s.by.writes(s.request)
 	entry, err := s.proxy.cfg.Audit.Begin(s.ctx, s.record(r), false)
 	if err != nil {
 		s.proxy.cfg.Log.Warn("a refusal is not on record", zap.String("request", s.by.Request), obs.Trace(s.ctx), zap.Error(err))
