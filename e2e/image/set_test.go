@@ -2,11 +2,11 @@ package image
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"github.com/kubilitics/kubilitics/e2e/source"
 	"github.com/kubilitics/kubilitics/e2e/stack"
 )
 
@@ -161,8 +162,9 @@ func TestTwoBuildsAreTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	dirs := []string{filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "quite", "another")}
-	copySource(t, from, dirs[0])
-	copySource(t, dirs[0], dirs[1]) // not from the same place again: somebody may be editing there
+	if err := errors.Join(source.Copy(from, dirs[0]), source.Copy(dirs[0], dirs[1])); err != nil { // not from the same place again: somebody may be editing there
+		t.Fatal(err)
+	}
 	var digests [2]string
 	for i, dir := range dirs {
 		if i == 1 {
@@ -188,18 +190,5 @@ func TestTwoBuildsAreTheSame(t *testing.T) {
 	}
 	if digests[0] != digests[1] {
 		t.Errorf("%s and %s", digests[0], digests[1])
-	}
-}
-
-// copySource copies what a build needs of the tree.
-func copySource(t *testing.T, from, to string) {
-	t.Helper()
-	if err := os.MkdirAll(to, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, part := range []string{"go.work", "go.work.sum", "proto", "shared", "migrations", "charts", "hub", "agent", "e2e"} {
-		if out, err := exec.CommandContext(t.Context(), "cp", "-R", filepath.Join(from, part), to).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
 	}
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -73,11 +74,11 @@ type hub struct {
 func (h *hub) visit(t *testing.T) {
 	t.Helper()
 	if h.listener == nil {
-		h.road.kubeconfig, h.namespace, h.pod, h.inside = place.kubeconfig, "kubilitics", "kubilitics-hub-0", 8400
+		h.road.kubeconfig, h.namespace, h.pod, h.inside = place.kubeconfig, cmp.Or(h.namespace, "kubilitics"), "kubilitics-hub-0", 8400
 		if err := h.open(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		h.URL = "http://127.0.0.1:" + h.port
+		h.URL = "http://" + h.listener.Addr().String()
 		h.HTTP = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	}
 	eventually(t, "the hub answers", 2*time.Minute, func() error {

@@ -77,13 +77,21 @@ func (s *story) installHub(t *testing.T) {
 		volume += ",persistence.storageClass=" + volumeClass
 	}
 	must(t, "helm", "install", "kubilitics-hub", chart("kubilitics-hub"), "--namespace", "kubilitics", "--create-namespace", "--wait", "--timeout", "2m", "--set", ours("kubilitics-hub"), "--set", volume)
-	log := must(t, "kubectl", "--namespace", "kubilitics", "logs", "kubilitics-hub-0")
-	_, rest, _ := strings.Cut("\n"+log, "\ntoken ")
-	if s.hub.Token, _, _ = strings.Cut(rest, "\n"); s.hub.Token == "" {
-		t.Fatalf("the hub prints no token:\n%s", log)
-	}
+	s.hub.Token = tokenOf(t, "kubilitics")
 	s.hub.visit(t)
 	s.enter(t)
+}
+
+// tokenOf is the administrator's, which a hub prints when it starts for the first time.
+func tokenOf(t *testing.T, namespace string) string {
+	t.Helper()
+	log := must(t, "kubectl", "--namespace", namespace, "logs", "kubilitics-hub-0")
+	_, rest, _ := strings.Cut("\n"+log, "\ntoken ")
+	token, _, _ := strings.Cut(rest, "\n")
+	if token == "" {
+		t.Fatalf("the hub prints no token:\n%s", log)
+	}
+	return token
 }
 
 // enter asks the hub by the way that the chart's notes give.
@@ -215,7 +223,7 @@ func identityNow(t *testing.T) (i identity) {
 func (s *story) upgrade(t *testing.T, set string) {
 	t.Helper()
 	old := onlyPod(t, "kubilitics-agent")
-	must(t, "helm", "upgrade", "kubilitics-agent", "kubilitics-agent", "--repo", "https://127.0.0.1:"+s.hub.port+"/charts", "--ca-file", s.ca, "--namespace", "kubilitics",
+	must(t, "helm", "upgrade", "kubilitics-agent", "kubilitics-agent", "--repo", "https://"+s.hub.listener.Addr().String()+"/charts", "--ca-file", s.ca, "--namespace", "kubilitics",
 		"--reset-then-reuse-values", "--wait", "--timeout", "2m", "--set", set)
 	if now := onlyPod(t, "kubilitics-agent"); now.Metadata.UID == old.Metadata.UID {
 		t.Error("the upgrade replaced no pod")

@@ -2,84 +2,31 @@ package node
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"net"
+	"errors"
 	"net/http"
 	"strconv"
-	"sync"
 
 	core "k8s.io/api/core/v1"
-
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/streaming/pkg/httpstream"
 )
 
-// road is an address here that leads to a port of a pod, each connection by a port-forward of its own. (All that come through one `kubectl
-// port-forward` end with the first that breaks off, and so does the command: it is no road for programs that break off as they please.)
+// road leads to a port of a pod, each connection by a port-forward of its own. (All that come through one `kubectl port-forward` end with the first that breaks
+// off, and so does the command: it is no road for programs that break off as they please.)
 type road struct {
 	kubeconfig, namespace, pod string
-	inside                     int    // the pod's port
-	port                       string // here
-	listener                   net.Listener
-	cancel                     context.CancelFunc
-	carriers                   sync.WaitGroup
+	inside                     int // the pod's port
+	relay
 }
 
-func (r *road) open(ctx context.Context) (err error) {
-	if r.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		return err
-	}
-	r.port = strconv.Itoa(r.listener.Addr().(*net.TCPAddr).Port)
-	ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	r.carriers.Go(func() {
-		for {
-			conn, err := r.listener.Accept()
-			if err != nil {
-				return // the road is closed
-			}
-			r.carriers.Go(func() { r.carry(ctx, conn) })
-		}
-	})
-	return nil
+func (r *road) open(ctx context.Context) error {
+	r.dial = r.forward
+	return r.relay.open(ctx, "127.0.0.1:0")
 }
 
-func (r *road) close() {
-	if r.listener == nil {
-		return
-	}
-	_ = r.listener.Close() // it accepts no more, whatever it says
-	r.cancel()
-	r.carriers.Wait()
-}
-
-// carry copies both ways until either end is done. Who comes while there is no pod finds the connection closed.
-func (r *road) carry(ctx context.Context, here net.Conn) {
-	defer func() { _ = here.Close() }()
-	way, err := r.dial()
-	if err != nil {
-		return
-	}
-	defer func() { _ = way.Close() }()
-	defer context.AfterFunc(ctx, func() { _ = way.Close() })()
-	there, err := r.stream(way)
-	if err != nil {
-		return
-	}
-	var copying sync.WaitGroup
-	copying.Go(func() {
-		_, _ = io.Copy(there, here) // either end may break off
-		_ = there.Close()
-	})
-	_, _ = io.Copy(here, there)
-	_ = here.Close()
-	_ = there.Reset()
-	copying.Wait()
-}
-
-func (r *road) dial() (httpstream.Connection, error) {
+func (r *road) forward() (lane, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", r.kubeconfig)
 	if err != nil {
 		return nil, err
@@ -94,13 +41,20 @@ func (r *road) dial() (httpstream.Connection, error) {
 		return nil, err
 	}
 	way, _, err := dialer.Dial(portforward.PortForwardProtocolV1Name)
-	return way, err
+	if err != nil {
+		return nil, err
+	}
+	data, err := streams(way, r.inside)
+	if err != nil {
+		return nil, errors.Join(err, way.Close())
+	}
+	return forwarded{data, way}, nil
 }
 
-// stream opens the pair of streams that a forwarded connection is: what goes wrong, which is read by nobody here, and the bytes.
-func (r *road) stream(way httpstream.Connection) (httpstream.Stream, error) {
+// streams opens the two that a forwarded connection is, and gives the one with the bytes. The other tells what goes wrong, which nobody reads here.
+func streams(way httpstream.Connection, port int) (httpstream.Stream, error) {
 	headers := http.Header{}
-	headers.Set(core.PortHeader, strconv.Itoa(r.inside))
+	headers.Set(core.PortHeader, strconv.Itoa(port))
 	headers.Set(core.PortForwardRequestIDHeader, "0")
 	headers.Set(core.StreamType, core.StreamTypeError)
 	wrong, err := way.CreateStream(headers)
@@ -108,8 +62,18 @@ func (r *road) stream(way httpstream.Connection) (httpstream.Stream, error) {
 		return nil, err
 	}
 	if err := wrong.Close(); err != nil {
-		return nil, fmt.Errorf("the stream of errors: %w", err)
+		return nil, err
 	}
 	headers.Set(core.StreamType, core.StreamTypeData)
 	return way.CreateStream(headers)
 }
+
+// forwarded is a stream as a lane.
+type forwarded struct {
+	httpstream.Stream
+	way httpstream.Connection
+}
+
+func (f forwarded) CloseWrite() error { return f.Stream.Close() }
+
+func (f forwarded) Close() error { return errors.Join(f.Reset(), f.way.Close()) }
