@@ -345,7 +345,8 @@ func (p *podStreams) exec(t *testing.T) {
 		t.Errorf("sh: %q, %q, %s", out, errs, end)
 	}
 	conn := p.dial(t, p.path("exec", "pod", p.pods[0], "container", "quiet", "stdin", "true", "tty", "true", "command", "sh"), "kubilitics.exec.v1", nil)
-	for _, m := range []string{"\x04" + `{"width":77,"height":33}`, "\x00stty size; exit 3\n"} {
+	// The size takes a way of its own, and may come after what is typed. (The terminal says again what is typed: the two numbers don't stand together there.)
+	for _, m := range []string{"\x04" + `{"width":77,"height":33}`, "\x00high=33; until test \"$(stty size)\" = \"$high 77\"; do sleep 0.1; done; stty size; exit 3\n"} {
 		if err := conn.Write(t.Context(), websocket.MessageBinary, []byte(m)); err != nil {
 			t.Fatal(err)
 		}
